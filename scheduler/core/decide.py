@@ -1,0 +1,89 @@
+"""The only judge: what becomes of a Run after an attempt. Pure; the worker and the rescuer of lost Runs both ask it."""
+
+from dataclasses import dataclass
+from random import Random
+
+from scheduler.core.backoff import Backoff
+from scheduler.core.outcome import Error, Kind, Outcome
+from scheduler.core.run import Strike
+from scheduler.core.states import Reason, State
+from scheduler.core.task import Task
+
+MAX_CRASHES = 3  # a Run that killed its own process so often is poison (Sidekiq Pro's rule)
+MAX_LOSSES = 10  # a lost worker is rarely the Run's fault; after two losses it runs isolated, so a culprit crashes alone
+_LOSS_BACKOFF = Backoff(interval_ms=1_000, strategy="exponential", max_delay_ms=60_000)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a Run has been through, this attempt included."""
+
+    attempt: int
+    losses: int = 0  # before this attempt, like crashes
+    crashes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The Run's next state. ``burn``: the attempt counts. ``strike``: what is held against it. ``close_lane_ms``: the gate stays shut so long."""
+
+    state: State
+    reason: str = ""
+    delay_ms: int = 0
+    burn: bool = True
+    strike: Strike = ""
+    close_lane_ms: int = 0
+
+
+def decide(task: Task, history: History, outcome: Outcome, random: Random) -> Decision:
+    """The next state of a Run of ``task`` whose attempt ended with ``outcome``."""
+    match outcome.kind:
+        case Kind.OK:
+            return _SUCCEEDED
+        case Kind.CANCELLED:
+            return Decision(State.CANCELLED, outcome.reason or Reason.CANCELLED)
+        case Kind.HANDED_BACK:
+            return Decision(State.PENDING, outcome.reason or Reason.SHUTDOWN, burn=False)
+        case Kind.GATED:
+            return Decision(State.PENDING, outcome.reason, burn=False, close_lane_ms=outcome.retry_after_ms)
+        case Kind.LOST:
+            return _after_loss(history, random)
+        case Kind.REFUSED:
+            return Decision(State.FAILED, Reason.REFUSED)
+        case _:
+            return _after_failure(task, history, outcome, random)
+
+
+_SUCCEEDED = Decision(State.SUCCEEDED)
+
+
+def _after_loss(history: History, random: Random) -> Decision:
+    """Losing a worker is no failure of the Run: it burns no attempt, and the first return is immediate."""
+    if history.losses + 1 >= MAX_LOSSES:
+        return Decision(State.DEAD, Reason.LOST, burn=False, strike="loss")
+    delay_ms = _LOSS_BACKOFF.delay_ms(history.losses, random) if history.losses else 0
+    return Decision(State.DELAYED if delay_ms else State.PENDING, Reason.LOST, delay_ms, burn=False, strike="loss")
+
+
+def _after_failure(task: Task, history: History, outcome: Outcome, random: Random) -> Decision:
+    reason = Reason(outcome.kind)
+    strike: Strike = "crash" if outcome.kind is Kind.CRASHED else ""
+    if strike and history.crashes + history.losses + 1 >= MAX_CRASHES:
+        return Decision(State.DEAD, Reason.POISON, strike=strike)
+    if outcome.error and _gives_up(task, outcome.error):
+        return Decision(State.FAILED, reason)
+    if history.attempt < task.max_attempts:
+        return Decision(State.DELAYED, reason, task.backoff.delay_ms(history.attempt, random), strike=strike)
+    return Decision(State.DEAD if task.max_attempts > 1 else State.FAILED, reason, strike=strike)
+
+
+def _gives_up(task: Task, error: Error) -> bool:
+    """FatalError never retries, RetryableError always; then ``give_up_on``; then ``retry_on``, where empty means every error."""
+    names = {error.type, *error.bases}
+    if "FatalError" in names:
+        return True
+    if "RetryableError" in names:
+        return False
+    if names & set(task.give_up_on):
+        return True
+    return bool(task.retry_on) and not names & set(task.retry_on)

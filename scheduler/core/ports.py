@@ -1,0 +1,139 @@
+"""The small protocols through which the siblings below the centre meet; the centre wires them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from scheduler.core.outcome import Outcome
+from scheduler.core.run import Fire, Run
+from scheduler.core.task import GpuNeed, Schedule
+
+
+class Trigger(Protocol):
+    """When a schedule fires. Pure: the answer depends on ``after_ms`` alone."""
+
+    def next(self, after_ms: int) -> int | None:
+        """The first instant strictly after ``after_ms`` (both UTC epoch milliseconds), or None: never again."""
+
+
+class Leadership(NamedTuple):
+    """The answer to an election: ``epoch`` > 0 says that we lead, until ``lease_ms`` from the moment the question was sent."""
+
+    epoch: int
+    lease_ms: int
+    now_ms: int  # the store's clock
+    leader: str
+
+
+class FiredState(NamedTuple):
+    """What the store remembers of a schedule: ``last_ms`` its newest fired instant (0: never), ``next_ms`` the one it expects."""
+
+    last_ms: int
+    next_ms: int
+
+
+class ScheduleStore(Protocol):
+    """Where schedules live between restarts, and the only door through which a fire becomes a Run."""
+
+    def elect(self, instance: str, lease_ms: int) -> Leadership:
+        """Take or renew the leadership; every error means: not leader."""
+
+    def resign(self, instance: str) -> None:
+        """Give the leadership up, so that a standby takes it at once."""
+
+    def load_schedules(self) -> dict[str, tuple[Schedule, FiredState]]:
+        """All schedules of the store, YAML's and the API's."""
+
+    def save_schedules(self, schedules: Sequence[Schedule]) -> None:
+        """Add or replace definitions; what they have fired is kept."""
+
+    def remove_schedules(self, names: Sequence[str]) -> None:
+        """Forget definitions and what they have fired."""
+
+    def paused_schedules(self) -> set[str]:
+        """Names of the schedules that do not fire for now."""
+
+    def generation(self) -> int:
+        """A number that changes whenever any definition or pause changes."""
+
+    def fire(self, epoch: int, fires: Sequence[Fire]) -> list[str]:
+        """One atomic step for the whole batch; an answer each: ``ok``, ``duplicate``, ``overlap``, ``future``, or ``stale`` for all."""
+
+    def now_ms(self) -> int:
+        """The store's clock: the only one that says what is due."""
+
+
+class Inventory(Protocol):
+    """The GPUs of this host, measured. An empty list means: no card, or no driver."""
+
+    def cards(self) -> "list[Card]": ...
+
+
+class Card(NamedTuple):
+    """One GPU. Memory in MiB; ``utilization`` in percent, None where the driver cannot tell (MIG)."""
+
+    uuid: str
+    index: int
+    name: str
+    total_mb: int
+    free_mb: int
+    utilization: float | None
+
+
+class GpuBroker(Protocol):
+    """Reserves cards for one attempt."""
+
+    def reserve(self, run_id: str, need: GpuNeed) -> list[str]:
+        """UUIDs of the cards now held by this Run; raises GateClosedError (``gpu_busy``) when there are not enough."""
+
+    def release(self, run_id: str) -> None:
+        """Give the cards back; harmless when none are held."""
+
+
+class Reservations(Protocol):
+    """What Runs hold of the GPUs, atomically, across all instances."""
+
+    def reserve_gpu(self, run_id: str, capacity_mb: Mapping[str, int], need_mb: int, count: int) -> list[str]:
+        """Reserve ``need_mb`` on ``count`` of the cards (uuid → MiB that may be reserved in total, best first); [] when they do not fit.
+
+        The same Run asking again gets what it already holds.
+        """
+
+    def release_gpu(self, run_id: str) -> None: ...
+
+
+class Handle(Protocol):
+    """An attempt that is going on in a slot."""
+
+    def stop(self, why: Outcome) -> None:
+        """End it: soft signal, then TERM, then KILL of the whole process group where the slot can; ``why`` is then its outcome."""
+
+
+class Job(NamedTuple):
+    """One attempt as a slot sees it: plain data, ready for JSON. Times in ms; ``params`` is the merged keyword arguments."""
+
+    run: str
+    task: str
+    target: str
+    params: Mapping[str, Any]
+    attempt: int
+    token: int
+    scheduled_ms: int | None
+    timeout_ms: int | None
+    memory_limit: int | None
+    fresh: bool  # a new process for this attempt alone
+    env: Mapping[str, str]
+    log_runs: bool = False
+
+
+class Resolver(Protocol):
+    """Turns ``module:function`` (or ``module:Class`` of a BaseTask) into the callable that takes the params; raises PluginError."""
+
+    def __call__(self, target: str) -> Callable[..., Any]: ...
+
+
+class RunReader(Protocol):
+    """Looking at Runs without touching them."""
+
+    def get(self, run_id: str) -> Run | None: ...
+
+    def find(self, *, state: str = "", task: str = "", limit: int = 100) -> Iterable[Run]: ...
