@@ -1,10 +1,12 @@
 """The only judge: what becomes of a Run after an attempt. Pure; the worker and the rescuer of lost Runs both ask it."""
 
+from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from random import Random
 
 from scheduler.core.backoff import Backoff
-from scheduler.core.outcome import Error, Kind, Outcome
+from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.run import Strike
 from scheduler.core.states import Reason, State
 from scheduler.core.task import Task
@@ -70,20 +72,22 @@ def _after_failure(task: Task, history: History, outcome: Outcome, random: Rando
     strike: Strike = "crash" if outcome.kind is Kind.CRASHED else ""
     if strike and history.crashes + history.losses + 1 >= MAX_CRASHES:
         return Decision(State.DEAD, Reason.POISON, strike=strike)
-    if outcome.error and _gives_up(task, outcome.error):
+    if outcome.error and gives_up({outcome.error.type, *outcome.error.bases}, task.retry_on, task.give_up_on):
         return Decision(State.FAILED, reason)
     if history.attempt < task.max_attempts:
         return Decision(State.DELAYED, reason, task.backoff.delay_ms(history.attempt, random), strike=strike)
     return Decision(State.DEAD if task.max_attempts > 1 else State.FAILED, reason, strike=strike)
 
 
-def _gives_up(task: Task, error: Error) -> bool:
-    """FatalError never retries, RetryableError always; then ``give_up_on``; then ``retry_on``, where empty means every error."""
-    names = {error.type, *error.bases}
+def gives_up(names: AbstractSet[str], retry_on: Collection[str], give_up_on: Collection[str]) -> bool:
+    """Whether an error whose class and base classes have these ``names`` is final.
+
+    FatalError never retries, RetryableError always; then ``give_up_on``; then ``retry_on``, where empty means every error.
+    """
     if "FatalError" in names:
         return True
     if "RetryableError" in names:
         return False
-    if names & set(task.give_up_on):
+    if not names.isdisjoint(give_up_on):
         return True
-    return bool(task.retry_on) and not names & set(task.retry_on)
+    return bool(retry_on) and names.isdisjoint(retry_on)

@@ -8,6 +8,7 @@ from scheduler.core.clock import now_ms
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,63}")
+_FIRE = re.compile(r".+@(\d{8}T\d{6})(?:\.(\d{3}))?Z")
 RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:+-]{0,127}")
 
 
@@ -44,3 +45,15 @@ def fire_id(schedule: str, instant_ms: int) -> str:
     second, ms = divmod(instant_ms, 1000)
     stamp = datetime.fromtimestamp(second, UTC).strftime("%Y%m%dT%H%M%S")
     return f"{schedule}@{stamp}.{ms:03d}Z" if ms else f"{schedule}@{stamp}Z"
+
+
+def fire_instant(run_id: str) -> int | None:
+    """The nominal instant (ms) in the id of a fire's Run, the inverse of ``fire_id``; None for other ids."""
+    match = _FIRE.fullmatch(run_id)
+    if not match:
+        return None
+    try:
+        second = datetime.fromisoformat(match[1] + "+00:00")
+    except ValueError:  # somebody's own id that only looks like ours
+        return None
+    return int(second.timestamp()) * 1000 + int(match[2] or 0)

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 _MARKS = "__scheduler_marks__"
+_OWNER = "__scheduler_wrapper__"  # functools.wraps copies attributes to foreign wrappers too: only ours name themselves
 
 
 def mark(wrapper: Callable[..., Any], inner: Callable[..., Any], **policy: Any) -> None:
     """Record ``policy`` (keys as in the task YAML) on ``wrapper``, together with what ``inner`` already carries."""
     setattr(wrapper, _MARKS, {**marks_of(inner), **policy})
+    setattr(wrapper, _OWNER, wrapper)
 
 
 def marks_of(func: Callable[..., Any]) -> Mapping[str, Any]:
@@ -22,6 +24,6 @@ def marks_of(func: Callable[..., Any]) -> Mapping[str, Any]:
 
 def unmarked(func: Callable[..., Any]) -> Callable[..., Any]:
     """The user's own function under our decorators; wrappers that are not ours stay."""
-    while hasattr(func, _MARKS):
-        func = func.__wrapped__  # type: ignore[attr-defined]
+    while getattr(func, _OWNER, None) is func:
+        func = func.__wrapped__  # type: ignore[attr-defined]  # whatever carries our marks was made by functools.wraps
     return func

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from scheduler.core.outcome import Outcome
-from scheduler.core.run import Fire, Run
+from scheduler.core.run import Claim, Fire, Run, Settlement
 from scheduler.core.task import GpuNeed, Schedule
 
 
@@ -50,7 +50,7 @@ class ScheduleStore(Protocol):
         """Forget definitions and what they have fired."""
 
     def paused_schedules(self) -> set[str]:
-        """Names of the schedules that do not fire for now."""
+        """Names of the schedules that do not fire at present."""
 
     def generation(self) -> int:
         """A number that changes whenever any definition or pause changes."""
@@ -69,7 +69,10 @@ class Inventory(Protocol):
 
 
 class Card(NamedTuple):
-    """One GPU. Memory in MiB; ``utilization`` in percent, None where the driver cannot tell (MIG)."""
+    """One GPU or MIG instance. Memory in MiB; ``utilization`` in percent, None where the driver cannot tell (MIG).
+
+    ``foreign`` are the processes on it that are not ours: (pid, MiB).
+    """
 
     uuid: str
     number: int  # in PCI bus order
@@ -77,6 +80,7 @@ class Card(NamedTuple):
     total_mb: int
     free_mb: int
     utilization: float | None
+    foreign: tuple[tuple[int, int], ...] = ()
 
 
 class GpuBroker(Protocol):
@@ -99,6 +103,83 @@ class Reservations(Protocol):
         """
 
     def release_gpu(self, run_id: str) -> None: ...
+
+
+class Enrolment(NamedTuple):
+    """What the queue must know of a worker; ``queues`` ``["*"]`` serves all. Ids are never used twice."""
+
+    id: str
+    host: str
+    pid: int
+    slots: int
+    queues: Sequence[str]
+    tasks: Sequence[str]
+
+
+class Free(NamedTuple):
+    """Free slots of each kind: how many more Runs a worker can take."""
+
+    default: int = 0
+    processpool: int = 0
+    asyncio: int = 0
+
+
+class Turn(NamedTuple):
+    """What a worker's turn came to. ``answers`` stand beside the settlements: ok, done, fenced or gone."""
+
+    fenced: bool
+    answers: list[str]
+    claims: list[Claim]
+
+
+class Orphan(NamedTuple):
+    """A Run in the hands of a dead worker, and since when."""
+
+    claim: Claim
+    started_ms: int
+
+
+class Sweep(NamedTuple):
+    """What a sweep saw: the server's clock, ms to the next due Run (-1: none), fenced workers still holding Runs, Runs moved."""
+
+    now_ms: int
+    next_due_ms: int
+    fenced: list[str]
+    moved: int
+
+
+class WorkerQueue(Protocol):
+    """The queue as a worker and a rescuer see it."""
+
+    def turn(self, worker: str, nonce: str, free: Free, settlements: Sequence[Settlement] = ()) -> Turn: ...
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[str]: ...
+
+    def cancels(self, worker: str) -> tuple[dict[str, str], list[str]]: ...
+
+    def report(self, run_id: str, token: int, percent: int, message: str) -> bool: ...
+
+    def save_log(self, run_id: str, tail: str, total: int) -> None: ...
+
+    def abandon(self, worker: str) -> None: ...
+
+    def orphans(self, worker: str, most: int = 100) -> list[Orphan]: ...
+
+    def sweep(self, *, rescue: bool, longest_lease_ms: int) -> Sweep: ...
+
+    def retain(self, *, keep: int, keep_ms: int, events: int) -> int: ...
+
+
+class Wake(Protocol):
+    """Where an idle worker waits: readable (select) when somebody has called it."""
+
+    def fileno(self) -> int: ...
+
+    def arm(self, timeout_s: int) -> None:
+        """Be ready to be called; harmless when it is already."""
+
+    def read(self) -> str | None:
+        """What the call said, or None when the wait ran out; afterwards it must be armed again."""
 
 
 class Handle(Protocol):
