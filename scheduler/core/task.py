@@ -60,6 +60,11 @@ class Task:
     tags: tuple[str, ...] = ()
     owner: str = ""
 
+    @property
+    def slot(self) -> Executor:
+        """Which kind of slot its attempts need: a GPU is only ever given to a process of its own."""
+        return "processpool" if self.gpu or self.isolation == "fresh" else self.executor
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -1,0 +1,18 @@
+--[[ elect: take the leadership when it is free, or renew it. The epoch grows with every change of leader and never goes back.
+keys: the centre's prefix
+args: now, instance, lease_ms
+returns: {epoch (0 = somebody else leads), now, leader}
+flags: allow-oom
+]]
+local function elect(keys, args)
+  local P, now, me, lease = keys[1], clock(args[1]), args[2], tonumber(args[3])
+  local f = redis.call('HMGET', P .. 'lead', 'id', 'until', 'epoch')
+  local holder, until_ms, epoch = f[1], tonumber(f[2] or 0), tonumber(f[3] or 0)
+  -- A lease that ends later than any lease can was written before the clock stepped back: it holds no longer than a new one.
+  if until_ms > now + lease then until_ms = now + lease; redis.call('HSET', P .. 'lead', 'until', until_ms) end
+  if holder and holder ~= me and until_ms > now then return {0, now, holder} end
+  if holder ~= me or until_ms <= now then epoch = math.max(epoch, tonumber(redis.call('HGET', P .. 'meta', 'epoch') or 0)) + 1 end
+  redis.call('HSET', P .. 'lead', 'id', me, 'until', now + lease, 'epoch', epoch)
+  redis.call('HSET', P .. 'meta', 'epoch', epoch)
+  return {epoch, now, me}
+end

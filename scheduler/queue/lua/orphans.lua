@@ -1,0 +1,27 @@
+--[[ orphans: Runs still held by a fenced worker, for the rescuer to decide; a worker without any is forgotten.
+keys: the centre's prefix
+args: now, worker, most
+returns: {{id, token, attempt, task, params, losses, crashes, at, started}}
+flags: allow-oom
+]]
+local function orphans(keys, args)
+  local P, worker = keys[1], args[2]
+  local found = {}
+  if not redis.call('ZSCORE', P .. 'fenced', worker) then return found end
+  local runs = redis.call('SRANDMEMBER', P .. 'own:' .. worker, tonumber(args[3]))
+  for _, run in ipairs(runs) do
+    local f = redis.call('HMGET', P .. 'r:' .. run, 'state', 'worker', 'token', 'att', 'task', 'params', 'losses', 'crashes', 'at', 'started')
+    if f[1] == 'running' and f[2] == worker then
+      found[#found + 1] = {run, tonumber(f[3]), tonumber(f[4]), f[5], f[6] or '', f[7] or 0, f[8] or 0, f[9] or '', tonumber(f[10])}
+    else
+      redis.call('SREM', P .. 'own:' .. worker, run)
+    end
+  end
+  if #runs == 0 then
+    redis.call('UNLINK', P .. 'w:' .. worker, P .. 'own:' .. worker, P .. 'wake:' .. worker, P .. 'knows:' .. worker, P .. 'cancels:' .. worker)
+    redis.call('ZREM', P .. 'fenced', worker)
+    redis.call('ZADD', P .. 'gone', clock(args[1]), worker)
+    redis.call('ZREMRANGEBYRANK', P .. 'gone', 0, -1001)
+  end
+  return found
+end

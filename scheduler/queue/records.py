@@ -1,0 +1,82 @@
+"""Between Redis and Python: a Run's hash, a turn's arguments and answers, a schedule's fired state."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scheduler.core.ports import FiredState
+from scheduler.core.run import Claim, Fire, Run, Settlement, Submission
+from scheduler.core.states import State
+
+
+def run_from_hash(run_id: str, h: Mapping[str, str]) -> Run:
+    """A Run from the fields of ``r:<id>``; absent fields have their defaults."""
+    return Run(
+        id=run_id,
+        task=h["task"],
+        state=State(h["state"]),
+        reason=h.get("reason", ""),
+        queue=h.get("queue", "default"),
+        priority=int(h.get("prio", 5)),
+        params=json.loads(h.get("params") or "{}"),
+        attempt=int(h.get("att", 0)),
+        claims=int(h.get("token", 0)),
+        losses=int(h.get("losses", 0)),
+        crashes=int(h.get("crashes", 0)),
+        created_ms=_int(h, "created"),
+        due_ms=_int(h, "due"),
+        started_ms=_int(h, "started"),
+        ended_ms=_int(h, "ended"),
+        scheduled_ms=int(h["at"]) if "at" in h else None,
+        schedule=h.get("sched", ""),
+        key=h.get("key", ""),
+        worker=h.get("worker", ""),
+        result=json.loads(h["result"]) if h.get("result") else None,
+        error=json.loads(h["error"]) if h.get("error") else None,
+        progress=int(h.get("prog", 0)),
+        progress_message=h.get("note", ""),
+    )
+
+
+def _int(h: Mapping[str, str], name: str) -> int:
+    return int(float(h.get(name, 0)))
+
+
+def submission_args(s: Submission) -> tuple[Any, ...]:
+    return (s.id, s.task, s.queue, s.priority, s.params, s.delay_ms, s.due_ms, s.key, s.idempotency)
+
+
+def settlement_args(s: Settlement) -> tuple[Any, ...]:
+    burn = 1 if s.burn else 0
+    return (
+        s.id,
+        s.token,
+        s.state.value,
+        s.reason,
+        s.delay_ms,
+        burn,
+        s.strike,
+        s.result,
+        s.error,
+        round(s.duration_ms, 3),
+        s.close_lane_ms,
+    )
+
+
+def fire_args(f: Fire) -> tuple[Any, ...]:
+    s = f.submission
+    head = (f.schedule, f.instant_ms, f.previous_ms, f.next_ms, f.overlap, f.max_instances, f.missed, f.missed_reason, int(f.make_run))
+    return (*head, s.id, s.task, s.queue, s.priority, s.params, s.delay_ms, s.key)
+
+
+def claim_from_reply(row: Sequence[Any]) -> Claim:
+    run, token, attempt, task, params, losses, crashes, at = row[:8]
+    return Claim(run, int(token), int(attempt), task, params, int(losses), int(crashes), int(at) if at else None)
+
+
+def fired_state(text: str | None) -> FiredState:
+    """``next;first-last,…`` → the newest fired instant and the next expected one."""
+    if not text:
+        return FiredState(0, 0)
+    next_ms, _, ranges = text.partition(";")
+    return FiredState(int(ranges.rpartition("-")[2] or 0), int(next_ms))
