@@ -27,7 +27,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The Run's next state. ``burn``: the attempt counts. ``strike``: what is held against it. ``close_lane_ms``: how long its gate stays shut."""
+    """The next state. ``burn``: the attempt counts. ``strike``: what is held against it. ``close_lane_ms``: its gate stays shut."""
 
     state: State
     reason: str = ""

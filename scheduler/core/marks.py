@@ -25,5 +25,5 @@ def marks_of(func: Callable[..., Any]) -> Mapping[str, Any]:
 def unmarked(func: Callable[..., Any]) -> Callable[..., Any]:
     """The user's own function under our decorators; wrappers that are not ours stay."""
     while getattr(func, _OWNER, None) is func:
-        func = func.__wrapped__  # type: ignore[attr-defined]  # whatever carries our marks was made by functools.wraps
+        func = func.__wrapped__  # whatever carries our marks was made by functools.wraps
     return func

@@ -46,7 +46,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A request for one Run. ``params`` is JSON text ('' for none); ``key``: the rendered concurrency key; ``idempotency``: the caller's."""
+    """A request for one Run. ``params`` is JSON text ('' for none); ``key``: rendered concurrency key; ``idempotency``: the caller's."""
 
     id: str
     task: str

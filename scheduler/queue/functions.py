@@ -10,10 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_HEADER = re.compile(
-    r"--\[\[ (?P<name>\w+): (?P<doc>.*?)\nkeys: (?P<keys>.*?)\nargs: (?P<args>.*?)\nreturns: (?P<returns>.*?)\nflags: ?(?P<flags>.*?)\n\]\]",
-    re.DOTALL,
-)
+_FIELDS = "".join(rf"\n{field}: ?(?P<{field}>.*?)" for field in ("keys", "args", "returns", "flags"))
+_HEADER = re.compile(rf"--\[\[ (?P<name>\w+): (?P<doc>.*?){_FIELDS}\n\]\]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

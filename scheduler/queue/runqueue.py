@@ -55,7 +55,7 @@ class RunQueue:
         served = "*" if "*" in worker.queues else f",{','.join(worker.queues)},"
         facts = (worker.id, lease_ms, worker.host, worker.pid, worker.slots, served)
         chunks = [worker.tasks[start : start + 1000] for start in range(0, len(worker.tasks), 1000)] or [()]
-        return all([self._call("enroll", *facts, *chunk) == "ok" for chunk in chunks])
+        return all(self._call("enroll", *facts, *chunk) == "ok" for chunk in chunks)
 
     def beat(self, workers: Sequence[str], lease_ms: int) -> dict[str, bool]:
         """Renew the leases of these workers; False for one that has lost its own."""
