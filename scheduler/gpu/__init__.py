@@ -1,0 +1,1 @@
+"""The GPUs of this host: what they are, what they have free, and who may use them."""

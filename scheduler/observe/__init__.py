@@ -1,0 +1,1 @@
+"""Subscribers of events and records: metrics, log formatting, the lines on the terminal."""
