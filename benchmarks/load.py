@@ -65,7 +65,7 @@ class Reading(NamedTuple):
         return cls(time.monotonic(), busy_seconds(), cpu_seconds(workers), used, info["total_commands_processed"])
 
     def since(self, earlier: Self) -> Self:
-        return type(self)(*(now - then for now, then in zip(self, earlier, strict=True)))
+        return type(self)(*(after - before for after, before in zip(self, earlier, strict=True)))
 
     @property
     def other_cores(self) -> float:
