@@ -1,0 +1,159 @@
+"""The embedded server's launcher: one server per data directory, shared by every process that uses it, stopped by the last."""
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from scheduler.core.clock import monotonic, sleep
+from scheduler.core.errors import StoreError
+from scheduler.store import recipe
+from scheduler.store.binary import find_server
+from scheduler.store.locks import UserLock, open_lock, try_lock
+from scheduler.store.places import Places
+
+START_LIMIT_S = 10.0
+LOADING_LIMIT_S = 300.0  # a server that answers LOADING is well: 200,000 Runs take 0.7 s, but it may have many millions
+STOP_LIMIT_S = 10.0
+_POLL_S = 0.002  # a cold start takes 37-78 ms
+_ANSWER_LIMIT_S = 1.0
+
+
+class EmbeddedServer:
+    """The server of one data directory.
+
+    The server process holds ``server.lock``, inherited as an open file: the lock is free exactly when no server lives, whatever
+    became of who started it. So a start finds the living server and adopts it; of two simultaneous starts one gets the lock.
+    Every user holds a share of ``users.lock``; whoever can take all of it at ``stop`` was the last, and shuts the server down.
+    """
+
+    def __init__(self, data_dir: Path, *, binary: Path | None = None) -> None:
+        self.places = Places(data_dir)
+        self.adopted = False
+        self._binary = binary
+        self._users = UserLock(self.places.users_lock)
+
+    @property
+    def url(self) -> str:
+        """``unix://…`` of the newest server; its socket is told by whoever started it."""
+        return f"unix://{quote(self.places.server_lock.read_bytes())}"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id; None when no server lives."""
+        try:
+            return None if self._is_gone() else int(self.places.pid_file.read_text())
+        except (OSError, ValueError):
+            return None
+
+    def start(self) -> str:
+        """Start or adopt the server and return its URL. Called again, it starts a server that has died anew. Raises StoreError."""
+        newcomer = not self._users.held
+        try:
+            self.places.prepare()
+            self._enter()
+            spawned = self._bring_up()
+        except BaseException as exc:
+            self._users.close()
+            if isinstance(exc, OSError | subprocess.SubprocessError):
+                raise self._failure(str(exc)) from exc
+            raise
+        if newcomer or spawned:
+            self.adopted = not spawned
+        return self.url
+
+    def stop(self) -> None:
+        """Stop using the server; the last user shuts it down and waits until its data is on disk. Harmless when called twice."""
+        if not self._users.held:
+            return
+        try:
+            if self._users.try_last():
+                self._shut_down()
+        finally:
+            self._users.close()
+
+    def _enter(self) -> None:
+        deadline = monotonic() + STOP_LIMIT_S + 1
+        while not self._users.held and not self._users.try_enter():
+            if monotonic() > deadline:
+                raise self._failure("another process has been shutting the server down for too long")
+            sleep(_POLL_S)
+
+    def _bring_up(self) -> bool:
+        """Wait until a server answers; true when it is one that we started."""
+        began, limit, spawned, log_start = monotonic(), START_LIMIT_S, False, 0
+        while (state := self._state()) != "ready":
+            if state == "loading":
+                limit = LOADING_LIMIT_S
+            elif (lock := self._free_lock()) is not None:
+                if spawned:
+                    os.close(lock)
+                    raise self._failure("its server ended during the start", log_start)
+                log_start, spawned = self._spawn(lock), True
+            if monotonic() - began > limit:
+                raise self._failure(f"its server (pid {self.pid}) does not answer", log_start)
+            sleep(_POLL_S)
+        return spawned
+
+    def _state(self) -> Literal["down", "loading", "ready"]:
+        try:
+            answer = self._ask(b"PING")
+        except OSError:
+            return "down"
+        return "loading" if answer.startswith(b"-LOADING") else "ready" if answer else "down"
+
+    def _ask(self, command: bytes) -> bytes:
+        """One inline command without redis-py: this is polled every 2 ms and must not cost its import."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_ANSWER_LIMIT_S)
+            connection.connect(self.places.server_lock.read_bytes())
+            connection.sendall(command + b"\r\n")
+            return connection.recv(512)
+
+    def _free_lock(self) -> int | None:
+        """The server's lock, open and ours, when no server lives."""
+        lock = open_lock(self.places.server_lock)
+        if try_lock(lock):
+            return lock
+        os.close(lock)
+        return None
+
+    def _is_gone(self) -> bool:
+        lock = self._free_lock()
+        if lock is not None:
+            os.close(lock)
+        return lock is not None
+
+    def _spawn(self, lock: int) -> int:
+        """Start the server, which detaches itself and keeps ``lock``; returns where its part of the log begins."""
+        try:
+            binary = self._binary or find_server()
+            address = os.fsencode(self.places.socket())
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, address, 0)
+            self.places.config.write_text(recipe.configuration(self.places, address))
+            log_start = recipe.rotate(self.places.log)
+            launch = recipe.launch([str(binary), str(self.places.config)], lock)
+        finally:
+            os.close(lock)
+        if launch.returncode:
+            raise self._failure(f"{binary} ended with {launch.returncode}: {launch.stdout.decode(errors='replace').strip()}", log_start)
+        return log_start
+
+    def _shut_down(self) -> None:
+        deadline = monotonic() + STOP_LIMIT_S
+        try:
+            answer = self._ask(b"SHUTDOWN NOSAVE")  # the append-only file is flushed and synced all the same
+        except OSError:
+            answer = b""  # it closes the connection without a word, or died before
+        while not self._is_gone():
+            if answer or monotonic() > deadline:
+                raise self._failure(f"its server (pid {self.pid}) does not end: {answer.decode(errors='replace').strip()}")
+            sleep(_POLL_S)
+
+    def _failure(self, what: str, log_start: int = 0) -> StoreError:
+        log = recipe.tail(self.places.log, log_start)
+        last = f"\nthe last lines of {self.places.log}:\n{log}" if log else ""
+        return StoreError(f"the embedded store in {self.places.data_dir} is not usable: {what}. Cure: {recipe.cure(what + log)}{last}")
