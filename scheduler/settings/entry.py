@@ -1,0 +1,128 @@
+"""One task of a task file: its configuration, its place in the file, and the core's Task and Schedule made of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from scheduler.core.backoff import Backoff
+from scheduler.core.errors import ConfigError
+from scheduler.core.task import GpuNeed, RateLimit, Schedule, Task
+from scheduler.settings import nodes
+from scheduler.settings.env import Centre
+from scheduler.settings.problems import find, validate
+from scheduler.settings.task import BackoffConfig, GpuConfig, TaskConfig, over
+
+_ONE_MS = timedelta(milliseconds=1)
+_GROWING_FROM = timedelta(seconds=1)  # a back-off with no retry_delay grows from here: 1, 2, 4 s …
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEntry:
+    """A task as its file says it. ``config`` is the file's word: the task's own keys over the file's ``defaults:``.
+
+    The whole order, weakest first: built-in defaults, ``defaults:``, decorators on ``run``, the task's own keys. A key
+    replaces the weaker one entirely; mappings are not mixed.
+    """
+
+    name: str
+    config: TaskConfig
+    file: Path
+    written: Mapping[str, Any] = field(repr=False)  # the task's own keys
+    defaults: Mapping[str, Any] = field(repr=False)
+    place: nodes.Place = field(repr=False)
+    node: nodes.Node = field(repr=False)
+
+    @property
+    def module(self) -> str:
+        """What to load: ``pkg.mod`` or ``pkg.mod:function`` as written, else the module named as the task."""
+        return self.config.module or self.name
+
+    def where(self, *keys: object) -> str:
+        """``config/dev.yaml:12:5``: the place of the value at ``keys`` (of the key, for a mapping or list), or of the nearest parent."""
+        return str(find(self.node, keys, self.place).place)
+
+    def to_task(self, target: str, marks: Mapping[str, Any], version: str = "") -> Task:
+        """The definition that workers run; ConfigError tells what the decorators may not say.
+
+        ``marks``: what the decorators on ``target`` say, in the task file's own keys and shapes, and ``metric`` and ``log_runs``.
+        """
+        policy = self._under({key: value for key, value in marks.items() if key not in ("metric", "log_runs")}, target)
+        return Task(
+            name=self.name,
+            target=target,
+            description=policy.description,
+            executor=policy.executor,
+            queue=policy.queue,
+            priority=policy.priority,
+            params=policy.params,
+            max_attempts=policy.max_attempts,
+            backoff=_backoff(policy),
+            retry_on=policy.retry_on,
+            give_up_on=policy.give_up_on,
+            timeout_ms=_ms(policy.timeout) if policy.timeout else None,
+            rate_limits=tuple(RateLimit(limit.max_calls, _ms(limit.time_window)) for limit in policy.rate_limit),
+            max_instances=policy.max_instances,
+            concurrency_key=policy.concurrency_key,
+            gpu=_gpu(policy.gpu) if policy.gpu else None,
+            memory_limit=policy.memory_limit,
+            isolation=policy.isolation,
+            metric=marks.get("metric"),
+            log_runs=bool(marks.get("log_runs", False)),
+            version=version,
+            tags=policy.tags,
+            owner=policy.owner,
+        )
+
+    def to_schedule(self, centre: Centre) -> Schedule | None:
+        """When the task fires, with what env.yaml says for all schedules; None for ``trigger: none`` and ``enabled: false``."""
+        config, usual = self.config, centre.job_defaults
+        if config.trigger == "none" or not config.enabled:
+            return None
+        grace = config.misfire_grace_time
+        return Schedule(
+            name=self.name,
+            task=self.name,
+            trigger=config.trigger,
+            args=config.args,
+            timezone=str(config.args.get("timezone") or centre.timezone),
+            misfire=config.misfire,
+            misfire_grace_ms=_ms(usual.misfire_grace_time if grace is None else grace),
+            coalesce=usual.coalesce if config.coalesce is None else config.coalesce,
+            catch_up_max=config.catch_up_max,
+            overlap=config.overlap,
+            max_instances=config.max_instances or usual.max_instances,
+        )
+
+    def _under(self, marks: Mapping[str, Any], target: str) -> TaskConfig:
+        """The configuration with the decorators' marks between the file's defaults and the task's own keys."""
+        if not marks:
+            return self.config
+        problems: list[nodes.Problem] = []
+        policy = validate(TaskConfig, over(over(self.defaults, marks), self.written), self.node, problems)
+        if policy is None:
+            raise ConfigError([f"{target}: a decorator says of task {self.name}: {problem.message}" for problem in problems])
+        return policy
+
+
+def _ms(duration: timedelta) -> int:
+    return duration // _ONE_MS
+
+
+def _backoff(policy: TaskConfig) -> Backoff:
+    growth = policy.backoff or BackoffConfig(strategy="fixed")
+    delay = _GROWING_FROM if policy.backoff and "retry_delay" not in policy.model_fields_set else policy.retry_delay
+    # A written cap holds for a delay that grows; the built-in one must not shorten a longer written delay.
+    capped = growth.strategy != "fixed" and "max_delay" in growth.model_fields_set
+    return Backoff(
+        interval_ms=_ms(delay),
+        strategy=growth.strategy,
+        multiplier=growth.multiplier,
+        max_delay_ms=_ms(growth.max_delay if capped else max(growth.max_delay, delay)),
+        jitter=growth.jitter,
+    )
+
+
+def _gpu(need: GpuConfig) -> GpuNeed:
+    return GpuNeed(min_memory_mb=round(need.min_memory_gb * 1024), max_utilization=need.max_utilization, count=need.count)

@@ -1,0 +1,222 @@
+"""The shape of env.yaml: every key, its default, and what it may say."""
+
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
+
+from scheduler.settings.fields import (
+    Duration,
+    Filled,
+    Flag,
+    Folder,
+    Name,
+    Names,
+    Number,
+    SecretUrl,
+    Section,
+    SomeTime,
+    Url,
+    Zone,
+    empty,
+    upper,
+)
+
+TASKS = "config/${APP_ENV:-dev}.yaml"
+
+
+def _absolute(url: SecretUrl, info: ValidationInfo) -> SecretUrl:
+    """``sqlite:///data/history.db`` means a file below the folder of env.yaml."""
+    scheme, _, path = url.get_secret_value().partition(":///")
+    if not scheme.startswith("sqlite") or not path or path.startswith((":memory:", "/", "file:")):
+        return url
+    return SecretUrl(f"{scheme}:///{(info.context or {}).get('base', Path()) / path}")
+
+
+RedisUrl = Annotated[
+    SecretUrl, Url(("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix"), words=("embedded",))
+]
+HistoryUrl = Annotated[
+    SecretUrl,
+    Url(("sqlite", "mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql", "postgresql", "postgresql+psycopg")),
+    AfterValidator(_absolute),
+]
+
+
+class Executors(Section):
+    """How many attempts run at one time in one worker process."""
+
+    default_threads: Annotated[int, Number(1, 10_000)] = 20
+    """Threads, for tasks with executor: default."""
+    process_pool: Annotated[int, Number(1, 1_000)] = 5
+    """Processes, for tasks with executor: processpool."""
+    async_slots: Annotated[int, Number(1, 100_000)] = 200
+    """Coroutines, for tasks with executor: asyncio."""
+
+
+class JobDefaults(Section):
+    """What holds for every schedule whose task does not say otherwise."""
+
+    coalesce: Flag = False
+    """Several due instants within the grace time become one Run."""
+    max_instances: Annotated[int, Number(1)] = 3
+    """Unfinished Runs one schedule may have."""
+    misfire_grace_time: Duration = timedelta(seconds=30)
+    """How late a fire may be and still be normal; later ones are misfires."""
+
+
+class Centre(Section):
+    """The centre itself: its name, its clock, its executors, and where the tasks are."""
+
+    name: Name = "default"
+    """The namespace of everything in Redis; two centres with different names never mix."""
+    timezone: Zone = "Asia/Shanghai"
+    """The time zone of every schedule that does not name its own."""
+    executors: Executors = empty()
+    job_defaults: JobDefaults = empty()
+    tasks: Names = (TASKS,)
+    """The task files: a path, a glob, or a list of them."""
+    plugins: Folder = Path("plugins")
+    """The folder of the task modules."""
+
+
+class Redis(Section):
+    """The live store."""
+
+    url: RedisUrl = SecretUrl("embedded")
+    """embedded starts the bundled server in data_dir; else the address of a Redis or Valkey server."""
+    data_dir: Folder = Path("data")
+    """Where the embedded server keeps its data."""
+    allow_volatile: Flag = False
+    """Accept a server without persistence (tests, benchmarks)."""
+
+
+class Worker(Section):
+    """The worker processes of this instance."""
+
+    processes: Annotated[int, Number(0, 1_000)] = 1
+    queues: Names = ("*",)
+    """The queues to serve; * is every queue."""
+    shutdown_timeout: Duration = timedelta(seconds=30)
+    """How long running attempts may finish after a stop signal."""
+    idle_timeout: Duration = timedelta(0)
+    """Exit after so long without a Run; 0: never."""
+
+
+class History(Section):
+    """Finished Runs in SQL."""
+
+    url: HistoryUrl = SecretUrl("sqlite:///data/history.db")
+    """SQLite, MySQL, MariaDB or PostgreSQL, as SQLAlchemy writes addresses."""
+    retention_days: Annotated[int, Number(1, 36_500)] = 30
+    table_prefix: Annotated[str, Field(pattern=r"^\w{0,40}$")] = ""
+    table_name: Annotated[str, Field(pattern=r"^\w{1,40}$")] = "runs"
+
+
+class Auth(Section):
+    """Who may use the API and the dashboard."""
+
+    mode: Literal["token", "none"] = "token"
+    """none is accepted on a loopback address only."""
+
+
+class Web(Section):
+    """The API and the dashboard."""
+
+    host: Filled = "127.0.0.1"
+    port: Annotated[int, Number(0, 65_535)] = 8400
+    """0 takes a free port."""
+    auth: Auth = empty()
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> Self:
+        if self.auth.mode == "none" and not _loopback(self.host):
+            raise ValueError(f"with auth.mode none would let everybody on {self.host} in; use mode: token, or a loopback host")
+        return self
+
+
+class RabbitMQ(Section):
+    """Messages that become Runs."""
+
+    url: Annotated[SecretUrl, Url(("amqp", "amqps"))]
+    queue: Filled = "task_queue"
+    prefetch: Annotated[int, Number(1, 65_535)] = 1
+    max_retry_count: Annotated[int, Number(0)] | None = None
+    """Retries of a message that names none itself."""
+    retry_delay: Duration = timedelta(seconds=60)
+
+
+class Ingest(Section):
+    """Other doors through which Runs come in."""
+
+    rabbitmq: RabbitMQ | None = None
+
+
+class Channel(Section):
+    """Where a notice goes. The kind is the channel's own name unless type says it."""
+
+    type: Literal["feishu", "dingtalk", "wecom", "slack", "email", "webhook"] | None = None
+    url: SecretStr | None = None
+    secret: SecretStr | None = None
+    """The key that signs the message, where the service asks for one."""
+    host: Filled | None = None
+    port: Annotated[int, Number(1, 65_535)] | None = None
+    username: Filled | None = None
+    password: SecretStr | None = None
+    sender: Filled | None = None
+    to: Names = ()
+
+
+class Notify(Section):
+    """Chat channels, mail and web hooks, and when to use them."""
+
+    channels: dict[Name, Channel] = empty()
+    rules: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class AlertThresholds(Section):
+    """Beyond these an alert goes out."""
+
+    failure_rate: Annotated[float, Number(0, 1, whole=False)] = 0.1
+    queue_size: Annotated[int, Number(0)] = 1000
+    avg_duration: SomeTime = timedelta(seconds=300)
+
+
+class Monitoring(Section):
+    """How often the centre looks at itself."""
+
+    stats_interval: SomeTime = timedelta(seconds=60)
+    health_check_interval: SomeTime = timedelta(seconds=30)
+    alert_thresholds: AlertThresholds = empty()
+
+
+class Logging(Section):
+    """The centre's own log."""
+
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(upper)] = "INFO"
+    dir: Folder = Path("logs")
+    format: Literal["auto", "pretty", "json"] = "auto"
+    """auto is pretty on a terminal and JSON otherwise."""
+
+
+class Env(Section):
+    """One deployment of the scheduling centre. Every key is optional."""
+
+    scheduler: Centre = empty()
+    redis: Redis = empty()
+    worker: Worker = empty()
+    history: History = empty()
+    web: Web = empty()
+    ingest: Ingest = empty()
+    notify: Notify = empty()
+    monitoring: Monitoring = empty()
+    logging: Logging = empty()
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

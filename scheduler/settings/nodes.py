@@ -1,0 +1,225 @@
+"""YAML text as a tree of nodes that know their place; refuses duplicate keys, tags, and texts built to exhaust the reader."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import yaml
+
+from scheduler.settings.scalars import PlainError, plain_value
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 50
+MAX_ALIASES = 100
+MAX_COPIED = 100_000  # values that aliases may stand for: nine levels of nine aliases would be 43 million
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads ten times faster, where PyYAML was built with it
+
+
+class Place(NamedTuple):
+    """Where something is written: file, line and column from 1. Line 0: the source has no lines (an environment variable)."""
+
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+class Problem(NamedTuple):
+    """One mistake and its place; printed as ``file:line:col: message``."""
+
+    place: Place
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"
+
+
+@dataclass(slots=True)
+class Scalar:
+    """A single value as written. ``plain``: without quotes. ``literal``: from the environment, where nothing is expanded."""
+
+    place: Place
+    text: str
+    plain: bool = True
+    literal: bool = False
+
+
+@dataclass(slots=True)
+class Sequence:
+    """A list."""
+
+    place: Place
+    items: list["Node"]
+
+
+@dataclass(slots=True)
+class Mapping:
+    """Keys with the place of each key and its value."""
+
+    place: Place
+    items: dict[str, tuple[Place, "Node"]]
+
+
+Node = Scalar | Sequence | Mapping
+
+
+def compose(text: str, source: str, problems: list[Problem]) -> Node | None:
+    """The tree of ``text``; None for an empty text, and where a problem (recorded) ends the reading."""
+    try:
+        return _Composer(text, source, problems).document()
+    except _StopReadingError as stop:
+        problems.append(stop.problem)
+    except yaml.MarkedYAMLError as error:
+        problems.append(_syntax_problem(error, text, source))
+    except yaml.reader.ReaderError:
+        problems.append(_unprintable(text, source))
+    return None
+
+
+class _StopReadingError(Exception):
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
+        self.problem = Problem(place, message)
+
+
+class _Anchor(NamedTuple):
+    node: Node
+    weight: int  # nodes in it, aliases followed
+    height: int
+
+
+class _Composer:
+    def __init__(self, text: str, source: str, problems: list[Problem]) -> None:
+        self.events = yaml.parse(text, Loader=_LOADER)
+        self.source, self.problems = source, problems
+        self.anchors: dict[str, _Anchor] = {}
+        self.aliases = self.weight = self.copied = self.deepest = 0
+
+    def document(self) -> Node | None:
+        next(self.events)
+        if isinstance(next(self.events), yaml.StreamEndEvent):
+            return None
+        node = self._node(next(self.events), 1)
+        next(self.events)
+        event = next(self.events)
+        if not isinstance(event, yaml.StreamEndEvent):
+            raise _StopReadingError(self._place(event), "a second document begins here; one file holds one document")
+        return node
+
+    def _place(self, event: Any) -> Place:
+        mark = event.start_mark
+        return Place(self.source, mark.line + 1, mark.column + 1)
+
+    def _node(self, event: Any, depth: int) -> Node:
+        place = self._place(event)
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, place, depth)
+        if depth > MAX_DEPTH:
+            raise _StopReadingError(place, f"nested more than {MAX_DEPTH} levels deep; at most {MAX_DEPTH} are allowed")
+        if event.tag is not None:
+            self.problems.append(Problem(place, f"the YAML tag {event.tag} is not allowed; write the value without a tag"))
+        before, outer, self.deepest = self.weight, self.deepest, depth
+        self.weight += 1
+        node = self._content(event, place, depth)
+        if event.anchor:
+            self.anchors[event.anchor] = _Anchor(node, self.weight - before, self.deepest - depth)
+        self.deepest = max(outer, self.deepest)
+        return node
+
+    def _content(self, event: Any, place: Place, depth: int) -> Node:
+        if isinstance(event, yaml.ScalarEvent):
+            return Scalar(place, event.value, event.implicit[0])
+        if isinstance(event, yaml.SequenceStartEvent):
+            items = []
+            while not isinstance(item := next(self.events), yaml.SequenceEndEvent):
+                items.append(self._node(item, depth + 1))
+            return Sequence(place, items)
+        return self._mapping(place, depth)
+
+    def _mapping(self, place: Place, depth: int) -> Mapping:
+        items: dict[str, tuple[Place, Node]] = {}
+        merged: list[tuple[Place, Node]] = []
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            where, key = self._place(event), self._key(event, depth)
+            value = self._node(next(self.events), depth + 1)
+            if key in items:
+                self.problems.append(Problem(where, f'duplicate key "{key}": first at line {items[key][0].line}, again here; keep one'))
+            elif key == "<<":
+                merged.append((where, value))
+            elif key is not None:
+                items[key] = (where, value)
+        for where, value in merged:
+            self._merge(items, where, value)
+        return Mapping(place, items)
+
+    def _key(self, event: Any, depth: int) -> str | None:
+        """The text of a key; None (and a problem) for what YAML would not read as text."""
+        if not isinstance(event, yaml.ScalarEvent):
+            node = self._node(event, depth + 1)
+            self.problems.append(Problem(node.place, "a key must be plain text"))
+            return None
+        key = str(event.value)
+        if event.implicit[0] and not _is_text(key):
+            message = f'the key {key or "(empty)"} is not read as text by every YAML reader; quote it: "{key}"'
+            self.problems.append(Problem(self._place(event), message))
+            return None
+        return key
+
+    def _merge(self, items: dict[str, tuple[Place, Node]], where: Place, value: Node) -> None:
+        """``<<: *base``: what the mapping does not say itself comes from ``base``; of several, the first that says it."""
+        for source in value.items if isinstance(value, Sequence) else [value]:
+            if isinstance(source, Mapping):
+                for key, entry in source.items.items():
+                    items.setdefault(key, entry)
+            else:
+                self.problems.append(Problem(where, "<< must be followed by an alias of a mapping, or a list of such aliases"))
+
+    def _alias(self, event: Any, place: Place, depth: int) -> Node:
+        anchor = self.anchors.get(event.anchor)
+        if anchor is None:
+            raise _StopReadingError(place, f"*{event.anchor}: no anchor &{event.anchor} is complete before this place")
+        self.aliases += 1
+        self.copied += anchor.weight
+        self.weight += anchor.weight
+        self.deepest = max(self.deepest, depth + anchor.height)
+        if self.aliases > MAX_ALIASES or self.copied > MAX_COPIED:
+            message = f"too many aliases: at most {MAX_ALIASES}, standing for at most {MAX_COPIED} values, are allowed"
+            raise _StopReadingError(place, message)
+        if self.deepest > MAX_DEPTH:
+            raise _StopReadingError(place, f"aliases nest more than {MAX_DEPTH} levels deep; at most {MAX_DEPTH} are allowed")
+        return anchor.node
+
+
+def _is_text(key: str) -> bool:
+    try:
+        return isinstance(plain_value(key), str)
+    except PlainError:
+        return False
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str, source: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    here = next(iter(text.splitlines()[line : line + 1]), "")
+    message = f"not valid YAML: {error.problem or error.context}"
+    if here[column : column + 1] == "\t":
+        message = "not valid YAML: a tab cannot indent; use spaces"
+    elif here[column : column + 1] in ("@", "`", "%"):
+        message = f"not valid YAML: a text that begins with {here[column]} must be quoted"
+    elif "${" in here:
+        message += "; inside { } or [ ] put quotes around a text with ${…}"
+    elif "mapping values" in message:
+        message += '; quote a text that contains ": "'
+    elif error.context and error.context_mark:
+        message += f", {error.context} that begins at line {error.context_mark.line + 1}"
+    return Problem(Place(source, line + 1, column + 1), message)
+
+
+def _unprintable(text: str, source: str) -> Problem:
+    found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    position = found.start() if found else 0
+    line = text.count("\n", 0, position)
+    column = position - (text.rfind("\n", 0, position) + 1)
+    return Problem(Place(source, line + 1, column + 1), f"not valid YAML: the control character {text[position]!r} is not allowed")
