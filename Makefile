@@ -3,8 +3,8 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# What the acceptance of this project rests on: measured line and branch, worker processes included.
-HEART := scheduler/core/*,scheduler/queue/*,scheduler/timing/*,scheduler/worker/*
+# The parts that must never lose a Run: measured by line and branch, each for itself, worker processes included.
+HEART := core queue timing worker
 HEART_COVERAGE := 90
 
 .PHONY: help run test check lint rules bench faults lock tools services
@@ -20,7 +20,11 @@ test: tools services lint ## checks and all tests, with coverage (ARGS="…" are
 	@rm -f .coverage .coverage.*
 	@set -o pipefail; $(BIN)/coverage run -m pytest -m "not faults" $(ARGS) | tee $(VENV)/pytest.txt
 	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report --include="$(HEART)" --fail-under=$(HEART_COVERAGE)
+	@$(BIN)/coverage report --fail-under=0
+	@low=0; for part in $(HEART); do \
+	  printf 'coverage of scheduler/%s, percent: ' $$part; \
+	  $(BIN)/coverage report --include="scheduler/$$part/*" --format=total --fail-under=$(HEART_COVERAGE) || low=1; \
+	done; exit $$low
 	@tail -n 1 $(VENV)/pytest.txt
 
 check: lint rules ## the checks alone: lint, format, types, layers, house rules
