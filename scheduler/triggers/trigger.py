@@ -1,0 +1,77 @@
+"""A trigger as ``build_trigger`` gives it: where its instants come from, clipped to its dates, with what others need to know of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice, takewhile
+from typing import NamedTuple, Protocol
+
+from scheduler.core.ports import Trigger
+from scheduler.triggers.interval import Interval
+
+
+class Source(Trigger, Protocol):
+    """A trigger that also tells its instants in a row, which is cheaper than asking for one after the other."""
+
+    def instants(self, after_ms: int) -> Iterator[int]:
+        """All instants strictly after ``after_ms``, increasing."""
+
+
+class Grid(NamedTuple):
+    """Instants that are plain arithmetic: ``first``, ``first + step``, … up to ``last``, all in UTC milliseconds."""
+
+    first: int
+    step: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltTrigger:
+    """The instants of ``source`` from ``start_ms`` to ``end_ms``, both included.
+
+    ``max_runs`` is counted by whoever fires (None: no bound). ``jitter_ms`` delays the Run, never the instant that names
+    the fire: see ``jitter_of``.
+    """
+
+    source: Source
+    start_ms: int
+    end_ms: int
+    jitter_ms: int = 0
+    max_runs: int | None = None
+
+    def next(self, after_ms: int) -> int | None:
+        instant = self.source.next(max(after_ms, self.start_ms - 1))
+        return instant if instant is not None and instant <= self.end_ms else None
+
+    def instants(self, after_ms: int) -> Iterator[int]:
+        return takewhile(lambda instant: instant <= self.end_ms, self.source.instants(max(after_ms, self.start_ms - 1)))
+
+    @property
+    def grid(self) -> Grid | None:
+        """The arithmetic of an interval; None for any other kind."""
+        if not isinstance(self.source, Interval):
+            return None
+        return Grid(self.source.next(self.start_ms - 1), self.source.step, self.end_ms)
+
+
+def walk(trigger: Trigger, after_ms: int) -> Iterator[int]:
+    """The instants of any trigger, one ``next`` at a time."""
+    while (instant := trigger.next(after_ms)) is not None:
+        yield instant
+        after_ms = instant
+
+
+def instants_after(trigger: Trigger, after_ms: int) -> Iterator[int]:
+    """The instants of any trigger, in the cheapest way it offers."""
+    return trigger.instants(after_ms) if isinstance(trigger, BuiltTrigger) else walk(trigger, after_ms)
+
+
+def next_fires(trigger: Trigger, after_ms: int, n: int) -> list[int]:
+    """The first ``n`` instants after ``after_ms``, or as many as there are: what previews show."""
+    return list(islice(instants_after(trigger, after_ms), n))
+
+
+def jitter_of(name: str, instant_ms: int, jitter_ms: int) -> int:
+    """The delay, 0 to ``jitter_ms``, of one fire: the same on every instance, evenly spread over schedules and instants."""
+    digest = blake2b(f"{name}\0{instant_ms}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) % (jitter_ms + 1)
