@@ -101,7 +101,7 @@ def test_which_errors_are_tried_again(naps: list[float], error: Exception, polic
 
 
 def test_control_exceptions_pass_through() -> None:
-    flaky = Flaky(KeyboardInterrupt())  # type: ignore[arg-type]
+    flaky = Flaky(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         decorated(flaky)()
     assert flaky.calls == 1
@@ -161,7 +161,7 @@ def test_a_wrong_argument_is_named(arguments: dict[str, Any], message: str) -> N
 
 def test_what_is_no_exception_class_is_named() -> None:
     with pytest.raises(TypeError, match="retry: give_up_on: 404 is neither an exception class"):
-        retry(give_up_on=[404])  # type: ignore[list-item]
+        retry(give_up_on=[404])
 
 
 def test_forgotten_parentheses_are_named() -> None:
@@ -180,4 +180,4 @@ def test_a_class_is_refused() -> None:
 
 def test_what_cannot_be_called_is_refused() -> None:
     with pytest.raises(TypeError, match="@retry goes on a function, not on 5"):
-        retry()(5)  # type: ignore[type-var]
+        retry()(5)
