@@ -43,7 +43,6 @@ def _check(broker: GpuBroker, name: str, need: GpuNeed) -> AbstractContextManage
 
 
 def _broker(inventory: Inventory | None) -> GpuBroker:
-    from scheduler.gpu.broker import Broker  # only the gate used alone measures for itself
-    from scheduler.gpu.inventory import NvmlInventory
+    from scheduler.gpu import Broker, NvmlInventory  # only the gate used alone measures for itself
 
     return Broker(inventory or NvmlInventory())

@@ -20,7 +20,10 @@ _LINE = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 class AttemptLayer(Protocol):
-    """One layer around an attempt. Layers are left in reverse order; a layer whose ``enter`` raised was not entered."""
+    """One layer around the attempts of a task, shared by them all, from any thread.
+
+    Layers are left in reverse order; a layer whose ``enter`` raised was not entered.
+    """
 
     def enter(self, job: Job) -> Job:
         """Before the attempt: the job as the inner layers and the slot shall see it; GateClosedError: not now."""
@@ -30,22 +33,22 @@ class AttemptLayer(Protocol):
 
 
 class LogLayer:
-    """A start line and an end line of one attempt: in the log of the Run, and as records of logger ``run.<task>``.
+    """A start line and an end line of each attempt: in the log of the Run, and as records of logger ``run.<task>``.
 
     The records carry run, task and attempt. ``open_log(run, attempt)`` gives what takes the bytes of the Run's log.
     """
 
     def __init__(self, open_log: OpenLog | None) -> None:
         self._open_log = open_log
-        self._started_s = 0.0
+        self._started_s: dict[str, float] = {}
 
     def enter(self, job: Job) -> Job:
-        self._started_s = perf_counter()
+        self._started_s[job.run] = perf_counter()
         self._log(job, logging.INFO, STARTED, job.task)
         return job
 
     def leave(self, job: Job, outcome: Outcome) -> None:
-        seconds = outcome.duration_ms / 1000 or perf_counter() - self._started_s
+        seconds = perf_counter() - self._started_s.pop(job.run)
         if outcome.kind is Kind.OK:
             self._log(job, logging.INFO, SUCCEEDED, job.task, seconds)
         elif outcome.kind is Kind.GATED:
@@ -65,7 +68,7 @@ class LogLayer:
 
 
 class GpuLayer:
-    """Holds the cards of one attempt, and shows the job those cards alone."""
+    """Holds the cards of an attempt, and shows the job those cards alone."""
 
     def __init__(self, need: GpuNeed, broker: GpuBroker | None) -> None:
         self._need, self._broker = need, broker

@@ -31,7 +31,7 @@ def effective_stack(task: Task) -> list[Layer]:
 
 
 def layers_for(task: Task, broker: GpuBroker | None, open_log: OpenLog | None = None) -> tuple[AttemptLayer, ...]:
-    """The layers that one attempt of ``task`` enters, outermost first; ``()`` for most tasks.
+    """The layers that each attempt of ``task`` enters, outermost first; ``()`` for most tasks.
 
     Without a ``broker`` the GPU gate is closed; ``open_log`` leads to the log of the Run (see LogLayer).
     """

@@ -1,6 +1,7 @@
 import logging
 import re
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 
@@ -105,17 +106,21 @@ def test_a_closed_gpu_gate_is_raised() -> None:
     assert (closed.value.reason, closed.value.retry_after_ms) == ("gpu_busy", 30_000)
 
 
+@pytest.fixture
+def clocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the stop-watch shows 1.234 s more."""
+    ticks = count(5, 1.234)
+    monkeypatch.setattr("scheduler.decorators.layers.perf_counter", lambda: next(ticks))
+
+
+@pytest.mark.usefixtures("clocked")
 @pytest.mark.parametrize(
     ("outcome", "level", "line"),
     [
-        (Outcome(Kind.OK, duration_ms=1234), "INFO", "任务 train 执行成功，耗时: 1.23秒"),
-        (
-            Outcome(Kind.ERROR, error=Error("ValueError", "no data"), duration_ms=500),
-            "ERROR",
-            "任务 train 执行失败，耗时: 0.50秒，错误: no data",
-        ),
-        (Outcome(Kind.TIMED_OUT, duration_ms=60_000), "ERROR", "任务 train 执行失败，耗时: 60.00秒，错误: timed_out"),
-        (Outcome(Kind.CANCELLED, reason="by ann", duration_ms=10), "ERROR", "任务 train 执行失败，耗时: 0.01秒，错误: by ann"),
+        (OK, "INFO", "任务 train 执行成功，耗时: 1.23秒"),
+        (Outcome(Kind.ERROR, error=Error("ValueError", "no data")), "ERROR", "任务 train 执行失败，耗时: 1.23秒，错误: no data"),
+        (Outcome(Kind.TIMED_OUT), "ERROR", "任务 train 执行失败，耗时: 1.23秒，错误: timed_out"),
+        (Outcome(Kind.CANCELLED, reason="by ann"), "ERROR", "任务 train 执行失败，耗时: 1.23秒，错误: by ann"),
         (Outcome(Kind.GATED, reason="gpu_busy"), "INFO", "任务 train 未开始，等待: gpu_busy"),
     ],
 )
@@ -139,11 +144,16 @@ def test_the_log_layer_writes_into_the_runs_log(caplog: pytest.LogCaptureFixture
     assert re.fullmatch(rf"\S+ \S+ {level} run.train: {re.escape(line)}\n", written[1].decode())
 
 
-def test_the_log_layer_measures_where_the_slot_did_not(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.usefixtures("clocked")
+def test_attempts_that_overlap_are_timed_each_by_itself(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     layer = LogLayer(None)
-    layer.leave(layer.enter(JOB), OK)
-    assert re.fullmatch(r"任务 train 执行成功，耗时: \d+\.\d\d秒", caplog.messages[1])
+    other = JOB._replace(run="r2")
+    layer.enter(JOB)
+    layer.enter(other)
+    layer.leave(JOB, OK)
+    layer.leave(other, OK)
+    assert [message[-5:] for message in caplog.messages[2:]] == ["2.47秒", "2.47秒"]
 
 
 def test_a_quiet_logger_still_writes_the_runs_log(caplog: pytest.LogCaptureFixture) -> None:
