@@ -157,6 +157,6 @@ def _unusable(exposed: object) -> str:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 -- only for an error's text; every probe would pay for it
+    from difflib import get_close_matches  # only for the text of an error: every probe would pay for it
 
     return "".join(f"; did you mean {name!r}?" for name in get_close_matches(word, list(known), 1))

@@ -48,7 +48,7 @@ def _accepts(parameter: Parameter, value: object) -> bool:
         return True  # "limit: int = None" is common, and the default itself is not known here
     try:
         return _fits(ast.parse(parameter.annotation, mode="eval").body, value)
-    except SyntaxError:  # none, or cut short: nothing to hold the value against
+    except (SyntaxError, ValueError, RecursionError):  # none, cut short, or absurd: nothing to hold the value against
         return True
 
 

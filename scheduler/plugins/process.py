@@ -15,7 +15,9 @@ from scheduler.core.clock import monotonic
 
 _LINE_MAX = 1 << 20  # no honest answer comes near; the rest is somebody writing into a pipe that is not his
 _LOOK_S = 0.1  # how soon a death is seen when a grandchild keeps the pipe open
+_FAREWELL_S = 1.0
 _DUMP_MAX = 1 << 16
+_SIGNALS = {member.value: member.name for member in signal.Signals}
 
 
 class ProbeProcess:
@@ -24,6 +26,7 @@ class ProbeProcess:
     def __init__(self, python: str, request: Mapping[str, Any]) -> None:
         self._timeout_s = request["timeout_s"]
         self._late_s = 0.0
+        self._silent = False
         self._buffer = b""
         with contextlib.ExitStack() as undo:
             self._dump = undo.enter_context(tempfile.TemporaryFile())
@@ -54,6 +57,8 @@ class ProbeProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self._silent:
+            self.line(_FAREWELL_S)  # it has said all there is and leaves by itself
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -68,7 +73,8 @@ class ProbeProcess:
                 left = deadline - monotonic()
                 if left <= 0:
                     self._late_s = timeout_s
-                if left <= 0 or len(self._buffer) > _LINE_MAX or not self._read(selector, min(left, _LOOK_S)):
+                self._silent = left <= 0 or len(self._buffer) > _LINE_MAX or not self._read(selector, min(left, _LOOK_S))
+                if self._silent:
                     return None
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
@@ -91,7 +97,7 @@ class ProbeProcess:
             return f"takes longer than {self._late_s or self._timeout_s:g} s"
         if code is None:
             return "writes to or closes file descriptors that are not its own"
-        return f"dies of {signal.Signals(-code).name}" if code < 0 else f"ends its process with exit code {code}"
+        return f"dies of {_SIGNALS.get(-code, f'signal {-code}')}" if code < 0 else f"ends its process with exit code {code}"
 
     def dump(self) -> str:
         """What faulthandler wrote of the stack at the end; '' when there was no time to."""
