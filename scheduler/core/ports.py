@@ -22,13 +22,19 @@ class Leadership(NamedTuple):
     lease_ms: int
     now_ms: int  # the store's clock
     leader: str
+    silent_ms: int = 0  # with a new epoch: how long ago the leader before us renewed its lease or resigned
 
 
 class FiredState(NamedTuple):
-    """What the store remembers of a schedule: ``last_ms`` its newest fired instant (0: never), ``next_ms`` the one it expects."""
+    """What the store remembers of a schedule.
+
+    Every instant up to ``last_ms`` is settled: fired, missed, or before the schedule was known or resumed (0: the store knows
+    nothing). ``next_ms`` is the instant the last fire said comes next (0: never, or nothing fired yet). ``fires`` counts them.
+    """
 
     last_ms: int
     next_ms: int
+    fires: int = 0
 
 
 class ScheduleStore(Protocol):
@@ -43,8 +49,11 @@ class ScheduleStore(Protocol):
     def load_schedules(self) -> dict[str, tuple[Schedule, FiredState]]:
         """All schedules of the store, YAML's and the API's."""
 
+    def get_schedule(self, name: str) -> Schedule | None:
+        """One definition."""
+
     def save_schedules(self, schedules: Sequence[Schedule]) -> None:
-        """Add or replace definitions; what they have fired is kept."""
+        """Add or replace definitions; what they have fired is kept. What is new, or has another trigger, counts from now on."""
 
     def remove_schedules(self, names: Sequence[str]) -> None:
         """Forget definitions and what they have fired."""
@@ -52,11 +61,18 @@ class ScheduleStore(Protocol):
     def paused_schedules(self) -> set[str]:
         """Names of the schedules that do not fire at present."""
 
+    def pause_schedule(self, name: str, *, on: bool = True) -> bool:
+        """Pause or resume; a resumed schedule counts from now on. False when it was so already."""
+
     def generation(self) -> int:
         """A number that changes whenever any definition or pause changes."""
 
     def fire(self, epoch: int, fires: Sequence[Fire]) -> list[str]:
-        """One atomic step for the whole batch; an answer each: ``ok``, ``duplicate``, ``overlap``, ``future``, or ``stale`` for all."""
+        """One atomic step for the whole batch; an answer each.
+
+        ``ok``, ``duplicate``, ``overlap``, ``missed`` (it was to make no Run), ``paused`` and ``gone`` (removed) settle the instant;
+        ``future`` does not; ``stale``, for all of them: the epoch has passed.
+        """
 
     def now_ms(self) -> int:
         """The store's clock: the only one that says what is due."""
@@ -158,6 +174,8 @@ class WorkerQueue(Protocol):
     def cancels(self, worker: str) -> tuple[dict[str, str], list[str]]: ...
 
     def report(self, run_id: str, token: int, percent: int, message: str) -> bool: ...
+
+    def get(self, run_id: str) -> Run | None: ...
 
     def save_log(self, run_id: str, tail: str, total: int) -> None: ...
 

@@ -1,8 +1,8 @@
 """What user code can ask while it runs: which Run it is, whether to stop, where to report progress."""
 
 import logging
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any
@@ -10,17 +10,39 @@ from typing import Any
 from scheduler.core.ports import Job
 
 Report = Callable[[int, str], None]
+Write = Callable[[bytes], None]
+OpenOutput = Callable[[], Write]
+
+
+class StopFlag:
+    """Whether the Run was told to stop, and whether its code has looked since: one that never looked finished by itself."""
+
+    __slots__ = ("noticed", "on")
+
+    def __init__(self) -> None:
+        self.on = False
+        self.noticed = False
+
+    def set(self) -> None:
+        self.on = True
+
+    def is_set(self) -> bool:
+        if self.on:
+            self.noticed = True
+        return self.on
 
 
 class RunContext:
     """The running attempt, seen from inside. ``upstream`` holds results of parents, ``gpu`` the UUIDs of its cards."""
 
-    __slots__ = ("_job", "_report", "stop", "upstream")
+    __slots__ = ("_job", "_open_output", "_report", "_write", "stop", "upstream")
 
-    def __init__(self, job: Job, report: Report, stop: threading.Event) -> None:
+    def __init__(self, job: Job, report: Report, stop: StopFlag, open_output: OpenOutput | None = None) -> None:
         self._job = job
         self._report = report
         self.stop = stop
+        self._open_output = open_output  # None where the process's own output is captured
+        self._write: Write | None = None
         self.upstream: Mapping[str, Any] = {}
 
     @property
@@ -58,6 +80,15 @@ class RunContext:
         """A logger whose lines land in the log of this Run."""
         return logging.getLogger(f"run.{self._job.task}")
 
+    def write(self, data: bytes) -> bool:
+        """Add captured output to the Run's log; False when somebody else captures it."""
+        if self._write is None:
+            if self._open_output is None:
+                return False
+            self._write = self._open_output()
+        self._write(data)
+        return True
+
     def progress(self, percent: float, message: str = "") -> None:
         """Report 0–100; shown live, stored at most once a second."""
         self._report(max(0, min(100, round(percent))), message)
@@ -73,6 +104,16 @@ def enter(context: RunContext) -> Token[RunContext | None]:
 
 def leave(token: Token[RunContext | None]) -> None:
     _current.reset(token)
+
+
+@contextmanager
+def inside(context: RunContext) -> Iterator[None]:
+    """This Run for the length of a block."""
+    token = enter(context)
+    try:
+        yield
+    finally:
+        leave(token)
 
 
 def current_run() -> RunContext:

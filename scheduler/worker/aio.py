@@ -1,0 +1,82 @@
+"""Slots for ``async def run``: one event loop in one thread, started with the first coroutine."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from scheduler.core.outcome import Outcome
+from scheduler.worker import context
+from scheduler.worker.attempt import Attempt
+from scheduler.worker.capture import outcome_of_exception, outcome_of_result
+from scheduler.worker.loop import timed_out
+
+IGNORED_S = 0.3  # how long a coroutine may go on after it was cancelled
+
+
+class AsyncSlots:
+    """Runs coroutines; a deadline or a cancel becomes ``task.cancel()``, and one that ignores that is given up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(
+        self, attempt: Attempt, func: Callable[..., Any], run_context: context.RunContext, done: Callable[[Outcome], None]
+    ) -> "AsyncHandle":
+        """Start the coroutine; ``done`` is called from the loop's thread."""
+        loop = self._running_loop()
+        handle = AsyncHandle(loop, attempt, done)
+        loop.call_soon_threadsafe(handle.begin, func, run_context)
+        return handle
+
+    def close(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="asyncio-slots", daemon=True).start()
+            return self._loop
+
+
+class AsyncHandle:
+    """One coroutine at work. All methods but ``stop`` run in the loop's thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, attempt: Attempt, done: Callable[[Outcome], None]) -> None:
+        self._loop = loop
+        self._attempt = attempt
+        self._done = done
+        self._task: asyncio.Task[Any] | None = None
+
+    def begin(self, func: Callable[..., Any], run_context: context.RunContext) -> None:
+        token = context.enter(run_context)  # the task copies this context; the loop's own stays clean
+        try:
+            self._task = self._loop.create_task(self._body(func), name=run_context.id)
+        finally:
+            context.leave(token)
+        self._task.add_done_callback(self._ended)
+        limit_ms = self._attempt.task.timeout_ms
+        if limit_ms is not None:
+            self._loop.call_later(limit_ms / 1000, self._attempt.tell, timed_out(self._attempt.task))
+
+    def stop(self, why: Outcome) -> None:
+        """Cancel; the outcome is ``why``, at the latest a moment later."""
+        self._loop.call_soon_threadsafe(self._cancel)
+        self._loop.call_soon_threadsafe(self._loop.call_later, IGNORED_S, self._done, why)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _body(self, func: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
+        return await func(**self._attempt.job.params)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            self._done(self._attempt.why or outcome_of_exception(asyncio.CancelledError("the task cancelled itself")))
+            return
+        error = task.exception()
+        self._done(outcome_of_exception(error) if error else outcome_of_result(task.result()))

@@ -1,0 +1,117 @@
+"""The sweeper: every instance sweeps, so no rescue waits for an election. Due Runs become pending, dead workers' Runs are decided."""
+
+import logging
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+from scheduler.core.clock import monotonic
+from scheduler.core.decide import History, decide
+from scheduler.core.outcome import Kind, Outcome
+from scheduler.core.ports import Orphan, WorkerQueue
+from scheduler.core.run import Settlement
+from scheduler.core.task import Task
+from scheduler.worker.attempt import error_json
+from scheduler.worker.loop import timed_out
+
+log = logging.getLogger("scheduler.sweeper")
+
+ROUND_S = 0.5
+RETAIN_EVERY_S = 10.0
+
+
+class Leases(NamedTuple):
+    """Times of the leases, in milliseconds: a worker beats three times within one."""
+
+    lease_ms: int = 15_000
+    beat_ms: int = 5_000
+
+
+class Retention(NamedTuple):
+    """What the live store keeps of finished Runs and of events."""
+
+    runs: int = 10_000
+    age_ms: int = 3_600_000
+    events: int = 100_000
+
+
+class Sweeper:
+    """``step`` does one round and returns the seconds to the next; it never raises."""
+
+    def __init__(
+        self,
+        queue: WorkerQueue,
+        find_task: Callable[[str], Task | None],
+        leases: Leases = Leases(),
+        retention: Retention = Retention(),
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._queue = queue
+        self._find_task = find_task
+        self._leases = leases
+        self._retention = retention
+        self._clock = clock
+        self._random = Random()
+        self._trusted_from = clock() + 2 * leases.beat_ms / 1000  # whoever was away with us must get a chance to beat first
+        self._seen: tuple[int, float] | None = None
+        self._retain_at = clock() + RETAIN_EVERY_S
+
+    def step(self) -> float:
+        try:
+            sweep = self._queue.sweep(rescue=self._clock() >= self._trusted_from, longest_lease_ms=self._leases.lease_ms)
+            self._watch_clock(sweep.now_ms)
+            for worker in sweep.fenced:
+                self.rescue(worker)
+            self._retain()
+        except Exception as error:
+            log.debug("sweep: %s", error)  # the store is away; the parts that notice first say so
+            self._distrust(2 * self._leases.beat_ms)
+            return ROUND_S
+        return ROUND_S if sweep.next_due_ms < 0 else min(ROUND_S, max(0.001, sweep.next_due_ms / 1000))
+
+    def rescue(self, worker: str) -> int:
+        """Decide every Run a fenced worker still holds; how many."""
+        total = 0
+        while orphans := self._queue.orphans(worker):
+            self._queue.settle([self._judge(orphan) for orphan in orphans])
+            total += len(orphans)
+            log.warning("worker %s is gone; its %d Runs were decided", worker, len(orphans))
+        return total
+
+    def _judge(self, orphan: Orphan) -> Settlement:
+        """The same judge as after any attempt. A Run that was over its deadline did not lose its worker, it cost it."""
+        claim = orphan.claim
+        task = self._find_task(claim.task) or Task(name=claim.task, target="")
+        ran_ms = (self._seen[0] - orphan.started_ms) if self._seen else 0
+        late = task.timeout_ms is not None and ran_ms > task.timeout_ms
+        outcome = timed_out(task) if late else Outcome(Kind.LOST)
+        decision = decide(task, History(claim.attempt, claim.losses, claim.crashes), outcome, self._random)
+        return Settlement(
+            claim.id,
+            claim.token,
+            decision.state,
+            decision.reason,
+            decision.delay_ms,
+            decision.burn,
+            decision.strike,
+            error=error_json(outcome),
+            duration_ms=max(0, ran_ms),
+        )
+
+    def _watch_clock(self, now_ms: int) -> None:
+        """When the server's clock stepped, leases mean nothing until everybody has beaten in the new time."""
+        now = self._clock()
+        if self._seen is not None:
+            step_ms = (now_ms - self._seen[0]) - (now - self._seen[1]) * 1000
+            if abs(step_ms) > 1000:
+                log.warning("the store's clock stepped by %.1f s; no worker is declared dead for one lease", step_ms / 1000)
+                self._distrust(self._leases.lease_ms)
+        self._seen = (now_ms, now)
+
+    def _distrust(self, ms: int) -> None:
+        self._trusted_from = max(self._trusted_from, self._clock() + ms / 1000)
+
+    def _retain(self) -> None:
+        if self._clock() >= self._retain_at:
+            self._retain_at = self._clock() + RETAIN_EVERY_S
+            self._queue.retain(keep=self._retention.runs, keep_ms=self._retention.age_ms, events=self._retention.events)

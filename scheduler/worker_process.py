@@ -1,0 +1,118 @@
+"""The worker process: ``python -m scheduler.worker_process PAGE NEWS``, started by the supervisor, which talks over stdin.
+
+First line: the plan as JSON. Then ``drain <seconds>``. End of file: the supervisor is gone, and so are we.
+The main thread is the ticker: it passes the baton on, watches deadlines and shows on the page that we are alive.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from scheduler.assembly import BuiltWorker, WorkerPlan, build_worker
+from scheduler.core.clock import monotonic
+from scheduler.core.outcome import Kind, Outcome
+from scheduler.plugins.loader import use_folder
+from scheduler.queue import RunQueue
+from scheduler.store.connect import connect
+from scheduler.worker.baton import PATIENCE_S
+from scheduler.worker.output import RunLogHandler, RunStream
+from scheduler.worker.page import Page
+
+log = logging.getLogger("scheduler.worker")
+
+TICK_S = 0.25
+KILL_S = 5.0  # after the grace: how long killed children may take to be gone
+STUCK_MOST = 3
+
+
+class WorkerProcess:
+    """Wires a worker to its supervisor."""
+
+    def __init__(self, plan: WorkerPlan, page: Page, news_fd: int) -> None:
+        self._page = page
+        self._news_fd = news_fd
+        queue = RunQueue(connect(plan.url, client_name=plan.name), plan.centre)
+        chores = RunQueue(connect(plan.url, client_name=f"{plan.name}-chores"), plan.centre)
+        self._built: BuiltWorker = build_worker(plan, queue, chores)
+        self._queue = queue
+        self._lease_ms = plan.lease_ms
+        self._over = threading.Event()
+        self._drain_until = float("inf")
+
+    def run(self) -> int:
+        """Serve until told to stop; the exit code."""
+        worker = self._built.worker
+        if not self._queue.enroll(self._built.enrolment, self._lease_ms):
+            return 70
+        worker.start()
+        threading.Thread(target=self._listen, name="supervisor-pipe", daemon=True).start()
+        threading.Thread(target=self._keep_house, name="housekeeper", daemon=True).start()
+        self._say("ready")
+        while not worker.idle.is_set() and not worker.fenced and monotonic() < self._drain_until:
+            self._tick()
+        return self._end()
+
+    def _tick(self) -> None:
+        worker = self._built.worker
+        worker.tick()
+        self._page.write(monotonic(), worker.nearest_deadline())
+        if worker.stuck > STUCK_MOST and not worker.draining:
+            self._say("recycle")
+        if worker.busy.is_set():
+            self._over.wait(PATIENCE_S)
+        else:
+            worker.busy.wait(TICK_S)
+
+    def _end(self) -> int:
+        """What is left is killed and handed back; then the process goes, stuck threads or not."""
+        worker = self._built.worker
+        deadline = monotonic() + KILL_S
+        if not worker.idle.is_set() and not worker.fenced:
+            worker.abort(Outcome(Kind.HANDED_BACK))
+            while not worker.idle.is_set() and monotonic() < deadline:
+                worker.tick()
+                self._page.write(monotonic(), float("inf"))
+                worker.idle.wait(0.01)
+        self._built.housekeeper.step()
+        self._built.close()
+        return 70 if worker.fenced else 0
+
+    def _listen(self) -> None:
+        for line in sys.stdin:
+            command, _, argument = line.partition(" ")
+            if command == "drain":
+                self._drain_until = min(self._drain_until, monotonic() + float(argument))
+                self._built.worker.drain()
+                self._built.worker.busy.set()
+        os._exit(71)  # the supervisor is gone: children see our end by theirs, the lease tells the others
+
+    def _keep_house(self) -> None:
+        while not self._over.wait(1.0):
+            self._built.housekeeper.step()
+
+    def _say(self, word: str) -> None:
+        os.write(self._news_fd, word.encode() + b"\n")
+
+
+def main() -> None:
+    """Entry point of the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the supervisor tells us, in order, over the pipe
+    page, news_fd = Page(int(sys.argv[1])), int(sys.argv[2])
+    for fd in (page.fd, news_fd):
+        os.set_inheritable(fd, False)
+    plan = WorkerPlan(**{**json.loads(sys.stdin.readline()), "pid": os.getpid()})
+    logging.basicConfig(level=logging.INFO, handlers=[RunLogHandler()])
+    sys.stdout, sys.stderr = RunStream(sys.stdout), RunStream(sys.stderr)
+    use_folder(Path(plan.plugins))
+    code = WorkerProcess(plan, page, news_fd).run()
+    sys.stdout.flush()
+    os._exit(code)  # no waiting for threads that are stuck in user code
+
+
+if __name__ == "__main__":
+    main()
