@@ -14,6 +14,7 @@ from scheduler.settings.fields import (
     Folder,
     Name,
     Names,
+    NothingIsEmpty,
     Number,
     SecretUrl,
     Section,
@@ -172,8 +173,8 @@ class Channel(Section):
 class Notify(Section):
     """Chat channels, mail and web hooks, and when to use them."""
 
-    channels: dict[Name, Channel] = empty()
-    rules: list[dict[str, Any]] = Field(default_factory=list)
+    channels: Annotated[dict[Name, Channel], NothingIsEmpty] = empty()
+    rules: Annotated[list[dict[str, Any]], BeforeValidator(lambda value: [] if value is None else value)] = Field(default_factory=list)
 
 
 class AlertThresholds(Section):

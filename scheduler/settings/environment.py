@@ -108,21 +108,10 @@ def _grid_path(name: str, variable: Variable, problems: list[Problem]) -> list[s
 
 def _node(variable: Variable, problems: list[Problem]) -> nodes.Node:
     """A text, or a list or mapping written as YAML: ``["gpu", "default"]``, ``{max_instances: 1}``."""
-    if variable.value.lstrip()[:1] in ("[", "{"):
-        found: list[Problem] = []
-        node = nodes.compose(variable.value, "", found)
-        if node is not None and not found:
-            return _placed(node, variable.place)
-        problems.append(Problem(variable.place, "begins like a YAML list or mapping, but is not a valid one"))
-    return Scalar(variable.place, variable.value, literal=True)
-
-
-def _placed(node: nodes.Node, place: Place) -> nodes.Node:
-    if isinstance(node, nodes.Mapping):
-        return nodes.Mapping(place, {key: (place, _placed(child, place)) for key, (_, child) in node.items.items()})
-    if isinstance(node, nodes.Sequence):
-        return nodes.Sequence(place, [_placed(child, place) for child in node.items])
-    return Scalar(place, node.text, node.plain, literal=True)
+    text = Scalar(variable.place, variable.value, literal=True)
+    if variable.value.lstrip()[:1] not in ("[", "{"):
+        return text
+    return nodes.compose(variable.value, str(variable.place), problems) or text
 
 
 def _with(node: nodes.Mapping, path: list[str], place: Place, value: nodes.Node) -> nodes.Mapping:

@@ -62,13 +62,19 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _empty_section(cls, data: object) -> object:
-        """``web:`` with nothing below it (all commented out) is an empty section."""
-        return {} if data is None else data
+        return _nothing(data)  # ``web:`` with nothing below it: all is commented out
 
 
 def empty() -> Any:
     """A section that is not written: empty, so that its own defaults are validated, in context, when it is needed."""
     return Field(default_factory=dict)
+
+
+def _nothing(value: object) -> object:
+    return {} if value is None else value
+
+
+NothingIsEmpty = BeforeValidator(_nothing)  # ``params:`` with nothing after it
 
 
 class SecretUrl(SecretStr):
@@ -170,6 +176,8 @@ def names(value: object) -> object:
     """A list; one text is a list of one, and a text from the environment is split at commas."""
     if isinstance(value, Expanded):
         return tuple(part.strip() for part in value.split(",") if part.strip())
+    if value is None:
+        return ()
     if isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value

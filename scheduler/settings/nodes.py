@@ -162,7 +162,7 @@ class _Composer:
             return None
         key = str(event.value)
         if event.implicit[0] and not _is_text(key):
-            message = f'the key {key or "(empty)"} is not read as text by every YAML reader; quote it: "{key}"'
+            message = f'the key {key} is not read as text by every YAML reader; quote it: "{key}"'
             self.problems.append(Problem(self._place(event), message))
             return None
         return key

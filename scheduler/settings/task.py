@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, WithJ
 from scheduler.core.backoff import Jitter, Strategy
 from scheduler.core.task import Executor, Misfire, Overlap
 from scheduler.core.units import duration_ms
-from scheduler.settings.fields import Duration, Filled, Flag, Name, Names, Number, Section, Size, SomeTime, any_of, empty
+from scheduler.settings.fields import Duration, Filled, Flag, Name, Names, NothingIsEmpty, Number, Section, Size, SomeTime, any_of, empty
 
 TriggerKind = Literal["interval", "cron", "date", "calendar_interval", "or", "and", "custom", "none"]
 
@@ -121,9 +121,9 @@ class Policy(Section):
 
     trigger: TriggerKind = "interval"
     """When the task runs; none: only when it is submitted."""
-    args: dict[str, Any] = empty()
+    args: Annotated[dict[str, Any], NothingIsEmpty] = empty()
     """What the trigger needs: {minutes: 30}, {hour: 9, day_of_week: mon-fri}, {run_date: "2026-12-25 10:00:00"} …"""
-    params: dict[str, Any] = Field(default_factory=dict, repr=False)
+    params: Annotated[dict[str, Any], NothingIsEmpty] = Field(default_factory=dict, repr=False)
     """Keyword arguments of run()."""
     executor: Executor = "default"
     """default: threads; processpool: killable processes; asyncio; ray."""
@@ -198,4 +198,4 @@ class TaskFile(Section):
 
     defaults: Policy = empty()
     """Keys for every task of this file that does not say otherwise."""
-    tasks: dict[Name, TaskConfig] = empty()
+    tasks: Annotated[dict[Name, TaskConfig], NothingIsEmpty] = empty()

@@ -46,19 +46,20 @@ class Values:
         return self._plain(node, text, free) if free and node.plain else Expanded(text)
 
     def _plain(self, node: Scalar, text: str, free: bool) -> Any:
+        """The value of an unquoted word; one that comes from outside and is ambiguous is text, for nobody could quote it."""
         try:
             value = plain_value(text)
-        except PlainError as error:
-            if text is not node.text or node.literal:  # a value from outside: neither shown nor asked to be quoted
-                return text
-            self._problems.append(Problem(node.place, str(error)))
-            return None
-        if free and text in YES_NO:
+            if not free or text not in YES_NO:
+                return value
             message = (
                 f'unquoted, {text} is {str(value).lower()} to YAML 1.1 and text to YAML 1.2; quote it: "{text}", or write true or false'
             )
-            self._problems.append(Problem(node.place, message))
-        return value
+        except PlainError as error:
+            message = str(error)
+        if node.literal or text is not node.text:
+            return text
+        self._problems.append(Problem(node.place, message))
+        return None
 
     def expand(self, node: Scalar) -> str:
         """The text of ``node`` with its names replaced; names that are not set are one problem, listed together."""
