@@ -70,7 +70,7 @@ def custom(args: Mapping[str, Any], register: Mapping[str, type]) -> Custom:
     """From ``class: "module:Class"``, one of ``register``; all other arguments go to its constructor."""
     name = args.get("class")
     if not isinstance(name, str) or name not in register:
-        known = ", ".join(register) or "none is registered"
+        known = ", ".join(register) or "none"
         raise TriggerError(f"class {name!r} is not a registered trigger: known are {known}{nearest(name, register)}", "class")
     try:
         trigger = register[name](**{key: value for key, value in args.items() if key != "class"})
