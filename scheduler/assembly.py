@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -36,6 +36,7 @@ class WorkerPlan:
     plugins: str
     logs: str
     lease_ms: int
+    host_pid: int = 0  # the process whose descendants are our workers
     pid: int = 0
 
 
@@ -48,6 +49,7 @@ class BuiltWorker:
     runner: ProcessRunner
     coroutines: AsyncSlots
     enrolment: Enrolment
+    tasks: dict[str, Task]
 
     def close(self) -> None:
         self.worker.close()
@@ -74,7 +76,7 @@ def build_worker(plan: WorkerPlan, queue: RunQueue, chores: RunQueue) -> BuiltWo
         wake=WakeLine(chores.client, chores.wake_key(plan.name)),
         tasks=tasks,
         resolve=lru_cache(4096)(resolve),
-        layers_for=_layers(tasks, chores),
+        layers_for=_layers(chores, outputs, plan.host_pid),
         start_process=partial(_start_process, runner, outputs, progress),
         start_async=coroutines.start,
         open_output=outputs.open,
@@ -84,12 +86,10 @@ def build_worker(plan: WorkerPlan, queue: RunQueue, chores: RunQueue) -> BuiltWo
     slots = Slots(*plan.slots)
     worker = Worker(plan.name, slots, parts)
     enrolment = Enrolment(plan.name, socket.gethostname(), plan.pid, sum(slots), plan.queues, list(tasks))
-    return BuiltWorker(worker, Housekeeper(worker, chores, outputs, progress), runner, coroutines, enrolment)
+    return BuiltWorker(worker, Housekeeper(worker, chores, outputs, progress), runner, coroutines, enrolment, tasks)
 
 
-def _start_process(
-    runner: ProcessRunner, outputs: Outputs, progress: Progress, job: Job, done: Callable[[Outcome], None]
-) -> Handle:
+def _start_process(runner: ProcessRunner, outputs: Outputs, progress: Progress, job: Job, done: Callable[[Outcome], None]) -> Handle:
     outputs.expect(job.run, job.attempt)
     progress.expect(job.run, job.token)
     return runner.start(job, done)
@@ -105,14 +105,20 @@ def _close(queue: RunQueue, outputs: Outputs, progress: Progress, run: str) -> N
             log.debug("progress of %s: %s", run, error)
 
 
-def _layers(tasks: Mapping[str, Task], reservations: RunQueue) -> Callable[[Task], Any]:
+def _layers(reservations: RunQueue, outputs: Outputs, host_pid: int) -> Callable[[Task], Any]:
     """The layers of each task, made once; the GPU's inventory only where a task asks for a card."""
 
     @cache
     def broker() -> Any:
         from scheduler.gpu import Broker, NvmlInventory
 
-        return Broker(NvmlInventory(), reservations)
+        return Broker(NvmlInventory(root_pid=host_pid or None), reservations)
 
-    made = {name: layers_for(task, broker() if task.gpu else None) for name, task in tasks.items()}
-    return lambda task: made.get(task.name, ())
+    made: dict[str, Any] = {}
+
+    def layers(task: Task) -> Any:
+        if task.name not in made:
+            made[task.name] = layers_for(task, broker() if task.gpu else None, outputs.open)
+        return made[task.name]
+
+    return layers

@@ -25,6 +25,10 @@ class UnknownTaskError(SchedulerError):
     """No task of this name; the message names the nearest."""
 
 
+class UnknownScheduleError(SchedulerError):
+    """No schedule of this name; the message names the nearest."""
+
+
 class ParamsError(SchedulerError):
     """Parameters do not fit the task's run()."""
 

@@ -1,10 +1,9 @@
 """Events: one line of the story of a Run or a Schedule, written in the same atomic step as the change it tells of."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):  # a tuple: tens of thousands of them are made in a second
     """One change. ``type`` is a state name, or ``retired``, ``progress``, ``missed``, ``skipped``, ``paused``, ``resumed``.
 
     ``at`` is the stream's own position (``<ms>-<n>/<i>``), total in order; ``ms`` the store's time; ``detail`` JSON text or ''.

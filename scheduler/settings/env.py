@@ -81,6 +81,8 @@ class Centre(Section):
     """The task files: a path, a glob, or a list of them."""
     plugins: Folder = Path("plugins")
     """The folder of the task modules."""
+    leader_lease: SomeTime = timedelta(seconds=6)
+    """How long a leader that is not heard of still leads; a standby takes over within this and half a second."""
 
 
 class Redis(Section):
@@ -104,6 +106,8 @@ class Worker(Section):
     """How long running attempts may finish after a stop signal."""
     idle_timeout: Duration = timedelta(0)
     """Exit after so long without a Run; 0: never."""
+    lease: SomeTime = timedelta(seconds=15)
+    """How long a worker that is not heard of (its whole host is gone) still holds its Runs."""
 
 
 class History(Section):

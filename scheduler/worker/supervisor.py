@@ -3,14 +3,13 @@
 It runs no user code, so no task can starve it. ``step`` does one round; only ``run`` waits.
 """
 
-import json
 import logging
 import os
 import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from scheduler.core.clock import monotonic
@@ -37,7 +36,7 @@ class LeaseHolder(Protocol):
 class WorkerProcess:
     """One worker process: its pipes, its page, and until when its lease can be trusted."""
 
-    def __init__(self, name: str, config: Mapping[str, Any], lease_s: float) -> None:
+    def __init__(self, name: str, config: str, lease_s: float) -> None:
         self.name = name
         self.page = Page.create()
         self.started = monotonic()
@@ -50,7 +49,7 @@ class WorkerProcess:
         # A process group of its own: Ctrl-C in the terminal is for the supervisor, which then stops us in order.
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(self.page.fd, news_end), process_group=0)
         os.close(news_end)
-        self.tell(json.dumps({**config, "name": name}))
+        self.tell(config)
 
     def tell(self, line: str) -> None:
         """Send one line: the configuration first, then ``drain <seconds>``."""
@@ -84,18 +83,18 @@ class WorkerProcess:
 
 
 class Supervisor:
-    """Keeps ``count`` workers running. ``config`` is what each process is built from; ``on_death`` rescues Runs at once."""
+    """Keeps ``count`` workers running. ``config_of(name)`` is the line each process is built from; ``on_death`` rescues Runs at once."""
 
     def __init__(
         self,
         instance: str,
-        config: Mapping[str, Any],
+        config_of: Callable[[str], str],
         queue: LeaseHolder,
         on_death: Callable[[str], Any],
         leases: Leases = Leases(),
     ) -> None:
         self._instance = instance
-        self._config = config
+        self._config_of = config_of
         self._queue = queue
         self._on_death = on_death
         self._lease_s = leases.lease_ms / 1000
@@ -157,7 +156,7 @@ class Supervisor:
     def _spawn(self) -> None:
         self._made += 1
         name = f"{self._instance}.{self._made}"
-        self.workers[name] = WorkerProcess(name, self._config, self._lease_s)
+        self.workers[name] = WorkerProcess(name, self._config_of(name), self._lease_s)
 
     def _drain(self, worker: WorkerProcess, grace_s: float) -> None:
         worker.draining = True

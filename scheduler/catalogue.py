@@ -1,0 +1,104 @@
+"""The catalogue: what the configuration, the plugins and the triggers say together. A broken plugin is one broken task."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from scheduler.core.errors import ConfigError, PluginError, SchedulerError
+from scheduler.core.task import Schedule, Task
+from scheduler.plugins.loader import load, parse_target, use_folder
+from scheduler.plugins.params import check_params
+from scheduler.plugins.probe import Probe, probe
+from scheduler.settings import Settings, TaskEntry
+from scheduler.triggers import TriggerError, build_trigger
+from scheduler.triggers.trigger import BuiltTrigger
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """Tasks that can run, schedules that fire, and the reason for each task that cannot."""
+
+    tasks: dict[str, Task] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    probes: dict[str, Probe] = field(default_factory=dict)
+
+    def fresh(self) -> "Catalogue":
+        """A copy that can grow without changing this one."""
+        return Catalogue(dict(self.tasks), dict(self.schedules), dict(self.broken), list(self.warnings), dict(self.probes))
+
+
+def read_catalogue(settings: Settings) -> Catalogue:
+    """Probe the plugins and put everything together; ConfigError where a trigger is wrong, all of them at once."""
+    catalogue, problems = Catalogue(), list[str]()
+    entries = {name: entry for name, entry in settings.tasks.items() if entry.config.enabled}
+    catalogue.probes = probe({name: entry.module for name, entry in entries.items()}, settings.plugins) if entries else {}
+    for name, entry in entries.items():
+        try:
+            _add(catalogue, entry, catalogue.probes[name], settings)
+        except ConfigError as error:
+            problems += error.problems
+        except SchedulerError as error:
+            catalogue.broken[name] = str(error)
+    if problems:
+        raise ConfigError(problems)
+    return catalogue
+
+
+def _add(catalogue: Catalogue, entry: TaskEntry, found: Probe, settings: Settings) -> None:
+    schedule = entry.to_schedule(settings.scheduler)
+    if schedule is not None:
+        _check_trigger(entry, schedule)
+    if not found.ok:
+        raise PluginError(found.error)
+    if wrong := check_params(found, entry.config.params):
+        raise PluginError(f"{entry.where('params')}: {'; '.join(wrong)}")
+    task = entry.to_task(found.target, found.marks, found.version)
+    if found.kind == "async" and task.executor == "default":
+        task = _as_coroutine(task)
+    catalogue.tasks[entry.name] = task
+    catalogue.warnings += [f"{entry.name}: {warning}" for warning in (*found.warnings, *soft_limits(task))]
+    if schedule is not None:
+        catalogue.schedules[entry.name] = schedule
+
+
+def _as_coroutine(task: Task) -> Task:
+    return Task.from_dict({**task.to_dict(), "executor": "asyncio"})
+
+
+def _check_trigger(entry: TaskEntry, schedule: Schedule) -> None:
+    try:
+        trigger_of(schedule)
+    except TriggerError as error:
+        raise ConfigError([f"{entry.where('args', *error.key)}: {error}"]) from error
+
+
+def trigger_of(schedule: Schedule) -> BuiltTrigger:
+    """The schedule's trigger; a custom class is imported from where it is registered."""
+    classes = {text: load(parse_target(text)) for text in _custom_classes(schedule.trigger, schedule.args)}
+    return build_trigger(schedule.trigger, schedule.args, schedule.timezone, register=classes)
+
+
+def _custom_classes(kind: str, args: Mapping[str, object]) -> Iterable[str]:
+    if kind == "custom" and isinstance(args.get("class"), str):
+        yield str(args["class"])
+    nested = args.get("triggers")
+    for part in nested if isinstance(nested, list) else []:
+        if isinstance(part, Mapping):
+            inner = part.get("args")
+            yield from _custom_classes(str(part.get("trigger")), inner if isinstance(inner, Mapping) else {})
+
+
+def soft_limits(task: Task) -> list[str]:
+    """Promises that this kind of slot cannot keep hard."""
+    if task.timeout_ms is not None and task.slot == "default":
+        return ["timeout in a thread: code that does not return from C cannot be killed; executor: processpool can"]
+    if task.memory_limit is not None and task.slot != "processpool":
+        return ["memory_limit holds for executor: processpool only"]
+    return []
+
+
+def use_plugins(settings: Settings) -> None:
+    """Make the plugin folder importable in this process, for custom triggers and workers inside it."""
+    if settings.plugins.is_dir():
+        use_folder(settings.plugins)

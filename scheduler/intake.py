@@ -1,0 +1,149 @@
+"""Intake: a request for a Run, checked and completed with what its task says, becomes a Submission."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from string import Formatter
+from typing import Any, Self
+
+from scheduler.core.errors import ConflictError, ParamsError
+from scheduler.core.ids import RUN_ID, fire_id, new_id
+from scheduler.core.run import Submission
+from scheduler.core.task import Schedule, Task
+from scheduler.core.units import duration_ms
+from scheduler.queue import RunQueue
+
+MAX_PARAMS_BYTES = 64 * 1024
+MAX_DEPTH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a caller asks for; None takes the task's own value."""
+
+    task: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    priority: int | None = None
+    delay: float | str = 0
+    at: datetime | None = None
+    run_id: str | None = None
+    key: str | None = None
+
+    @classmethod
+    def of(cls, request: Any) -> Self:
+        """From ``("task", {params})``, a mapping with these fields, or a bare task name."""
+        if isinstance(request, str):
+            return cls(request)
+        if isinstance(request, Mapping):
+            if unknown := set(request) - set(cls.__dataclass_fields__):
+                raise ParamsError(f"unknown {', '.join(sorted(unknown))} in a request: allowed are {', '.join(cls.__dataclass_fields__)}")
+            return cls(**request)
+        return cls(*request)
+
+
+class Intake:
+    """Submits requests; ``find_task`` raises UnknownTaskError."""
+
+    def __init__(self, queue: RunQueue, find_task: Callable[[str], Task]) -> None:
+        self._queue = queue
+        self._find_task = find_task
+
+    def submit(self, requests: Sequence[Request]) -> list[str]:
+        """All or nothing is checked before anything is stored; the ids, in order."""
+        submissions = [submission_of(self._find_task(request.task), request) for request in requests]
+        answers = self._queue.submit(submissions)
+        return [_id_of(submission, answer) for submission, answer in zip(submissions, answers, strict=True)]
+
+
+def submission_of(task: Task, request: Request) -> Submission:
+    """The Submission of one request; ParamsError where it does not fit."""
+    params = encode_params(request.params) if request.params else ""
+    priority = task.priority if request.priority is None else request.priority
+    if isinstance(priority, bool) or not isinstance(priority, int) or not 1 <= priority <= 10:
+        raise ParamsError(f"priority {priority!r}: allowed is 1 to 10, 10 first")
+    if request.run_id is not None and not RUN_ID.fullmatch(request.run_id):
+        raise ParamsError(f"run id {request.run_id!r}: letters, digits and _ . @ : + - only, at most 128")
+    if request.at is not None and request.at.tzinfo is None:
+        raise ParamsError(f"at={request.at.isoformat()} has no time zone: give an aware datetime")
+    return Submission(
+        id=request.run_id or new_id(),
+        task=task.name,
+        queue=task.queue,
+        priority=priority,
+        params=params,
+        delay_ms=duration_ms(request.delay) if request.delay else 0,
+        due_ms=round(request.at.timestamp() * 1000) if request.at else 0,
+        key=concurrency_key(task, request.params),
+        idempotency=f"{_digest(request.key)} {_digest(task.name + params)}" if request.key else "",
+    )
+
+
+def submission_of_fire(task: Task, schedule: Schedule, instant_ms: int) -> Submission:
+    """The Submission of one fire; its id is the fire's identity."""
+    return Submission(
+        id=fire_id(schedule.name, instant_ms),
+        task=task.name,
+        queue=task.queue,
+        priority=task.priority,
+        params=encode_params(schedule.params) if schedule.params else "",
+        key=concurrency_key(task, schedule.params),
+    )
+
+
+def encode_params(params: Mapping[str, Any]) -> str:
+    """Canonical JSON text; ParamsError for what JSON cannot say, for too much and for too deep."""
+    try:
+        text = json.dumps(params, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ParamsError(f"params must be JSON: {error}") from error
+    if len(text.encode(errors="replace")) > MAX_PARAMS_BYTES:
+        raise ParamsError(
+            f"params are {len(text)} characters long: at most {MAX_PARAMS_BYTES} bytes; store big data elsewhere and pass a reference"
+        )
+    if _depth(params) > MAX_DEPTH:
+        raise ParamsError(f"params are nested deeper than {MAX_DEPTH} levels")
+    return text
+
+
+def concurrency_key(task: Task, params: Mapping[str, Any]) -> str:
+    """``{params.tenant}`` filled in; '' when the task has no key."""
+    if not task.concurrency_key:
+        return ""
+    merged = {**task.params, **params}
+    parts = []
+    for text, name, _, _ in Formatter().parse(task.concurrency_key):
+        parts.append(text)
+        if name is not None:
+            parts.append(_param(task, name, merged))
+    return hashlib.sha256(key.encode()).hexdigest()[:16] if len(key := "".join(parts)) > 64 or not key.isprintable() else key
+
+
+def _param(task: Task, name: str, params: Mapping[str, Any]) -> str:
+    key = name.removeprefix("params.")
+    if key not in params:
+        raise ParamsError(f"concurrency_key of {task.name} needs the parameter {key!r}, which was not given")
+    return str(params[key])
+
+
+def _depth(value: Any, level: int = 1) -> float:
+    if level > MAX_DEPTH:
+        return math.inf
+    if isinstance(value, Mapping):
+        return max((_depth(item, level + 1) for item in value.values()), default=level)
+    if isinstance(value, list | tuple):
+        return max((_depth(item, level + 1) for item in value), default=level)
+    return level
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _id_of(submission: Submission, answer: str) -> str:
+    if answer == "conflict":
+        what = "this idempotency key" if submission.idempotency else f"the id {submission.id!r}"
+        raise ConflictError(f"{what} was used before for another task or other params")
+    return answer.removeprefix("same ") if answer.startswith("same ") else submission.id

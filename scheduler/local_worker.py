@@ -1,0 +1,130 @@
+"""A worker inside the user's own program: as threads, and it beats for itself, since no supervisor does."""
+
+import itertools
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from scheduler.assembly import BuiltWorker, WorkerPlan, build_worker
+from scheduler.core.clock import monotonic
+from scheduler.core.outcome import Kind, Outcome
+from scheduler.core.task import Task
+from scheduler.queue import RunQueue
+from scheduler.worker.baton import PATIENCE_S
+from scheduler.worker.output import RunLogHandler
+from scheduler.worker.sweeper import Leases
+
+if TYPE_CHECKING:
+    from scheduler.center import SchedulerCenter
+
+log = logging.getLogger("scheduler.worker")
+
+TICK_S = 0.25
+KILL_S = 5.0
+_numbers = itertools.count(1)
+
+
+class LocalWorker:
+    """One worker in this process. When it loses its lease, another one under a new id takes its place."""
+
+    def __init__(self, center: "SchedulerCenter", leases: Leases) -> None:
+        self._center = center
+        self._leases = leases
+        self._stop = threading.Event()
+        self._handler = RunLogHandler()
+        self._queue, self._chores = self._client("worker"), self._client("chores")
+        self._built = self._build()
+
+    def start(self) -> None:
+        logging.getLogger().addHandler(self._handler)
+        self._enter_service()
+        for name, body in (("ticker", self._tick), ("beat", self._beat), ("housekeeper", self._keep_house)):
+            threading.Thread(target=body, name=f"worker-{name}", daemon=True).start()
+
+    def stop(self, grace_s: float) -> None:
+        """Let running attempts end within the grace; kill and hand back the rest."""
+        worker = self._built.worker
+        worker.drain()
+        if not worker.idle.wait(grace_s):
+            worker.abort(Outcome(Kind.HANDED_BACK))
+            worker.idle.wait(KILL_S)
+        self._stop.set()
+        self._built.housekeeper.step()
+        self._built.close()
+        self._chores.abandon(worker.name)
+        logging.getLogger().removeHandler(self._handler)
+
+    def learn(self, task: Task) -> None:
+        self._built.tasks[task.name] = task
+        self._queue_enroll(self._built)
+
+    def _build(self) -> BuiltWorker:
+        return build_worker(
+            plan_for(self._center, f"{self._center.instance}.local{next(_numbers)}", self._leases), self._queue, self._chores
+        )
+
+    def _enter_service(self) -> None:
+        self._queue_enroll(self._built)
+        self._built.worker.start()
+
+    def _queue_enroll(self, built: BuiltWorker) -> None:
+        self._chores.enroll(built.enrolment._replace(tasks=list(built.tasks)), self._leases.lease_ms)
+
+    def _tick(self) -> None:
+        while not self._stop.is_set():
+            worker = self._built.worker
+            worker.tick()
+            if worker.fenced and not worker.draining:
+                self._replace()
+            if worker.busy.is_set():
+                self._stop.wait(PATIENCE_S)
+            else:
+                worker.busy.wait(TICK_S)
+
+    def _replace(self) -> None:
+        log.warning("worker %s lost its lease; another takes its place", self._built.worker.name)
+        learned = self._built.tasks
+        self._built.close()
+        self._built = self._build()
+        self._built.tasks.update(learned)
+        self._enter_service()
+
+    def _beat(self) -> None:
+        """Renew the lease; without an answer for a lease, stop what runs: it will run elsewhere."""
+        trusted_until = monotonic() + self._leases.lease_ms / 1000 - 1
+        while not self._stop.wait(self._leases.beat_ms / 1000):
+            sent, worker = monotonic(), self._built.worker
+            try:
+                if self._chores.beat([worker.name], self._leases.lease_ms)[worker.name]:
+                    trusted_until = sent + self._leases.lease_ms / 1000 - 1
+            except Exception as error:
+                log.debug("beat: %s", error)
+                if monotonic() > trusted_until:
+                    worker.abort(Outcome(Kind.LOST))
+
+    def _keep_house(self) -> None:
+        while not self._stop.wait(1.0):
+            self._built.housekeeper.step()
+
+    def _client(self, role: str) -> RunQueue:
+        client = self._center.store.client_for(f"{self._center.instance}-{role}", socket_timeout_s=12)
+        return RunQueue(client, self._center.settings.scheduler.name)
+
+
+def plan_for(center: "SchedulerCenter", name: str, leases: Leases) -> WorkerPlan:
+    """What a worker of this centre needs to know."""
+    settings = center.settings
+    executors = settings.scheduler.executors
+    return WorkerPlan(
+        name=name,
+        centre=settings.scheduler.name,
+        url=center.store.url,
+        tasks=[task.to_dict() for task in center.catalogue.tasks.values()],
+        queues=list(settings.worker.queues),
+        slots=[executors.default_threads, executors.process_pool, executors.async_slots],
+        plugins=str(settings.plugins),
+        logs=str(settings.logging.dir),
+        lease_ms=leases.lease_ms,
+        host_pid=os.getpid(),
+    )

@@ -1,0 +1,143 @@
+"""The service: what ``python run.py`` starts. Timer, sweeper, watchers and web in this process, workers in processes of their own.
+
+This process runs no user code. Its main thread supervises; signals stop it in order: first a graceful end, the second time at once.
+"""
+
+import json
+import logging
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from types import FrameType
+from typing import Protocol
+
+from scheduler.center import SchedulerCenter
+from scheduler.core.clock import monotonic
+from scheduler.core.events import Event
+from scheduler.local_worker import plan_for
+from scheduler.queue import EventReader
+from scheduler.worker.supervisor import Supervisor
+
+log = logging.getLogger("scheduler")
+
+INTERRUPT_GRACE_S = 3.0  # Ctrl-C: somebody is waiting at the terminal
+KILL_S = 6.0
+REVIVE_AFTER = 3  # rounds without an answer from an embedded server before we look whether it lives
+
+
+class Watcher(Protocol):
+    """Somebody who wants to know what happens: metrics, the terminal."""
+
+    def observe(self, events: Sequence[Event]) -> None: ...
+
+
+class Service:
+    """One instance with its roles. ``run`` returns the exit code when all has ended."""
+
+    def __init__(self, center: SchedulerCenter, roles: Sequence[str], watchers: Sequence[Watcher] = ()) -> None:
+        self.center = center
+        self.roles = roles
+        self.watchers = watchers
+        self.supervisor: Supervisor | None = None
+        self._stop = threading.Event()
+        self._grace_s = center.settings.worker.shutdown_timeout.total_seconds()
+        self._signals = 0
+        self._busy_at = monotonic()
+
+    def start(self) -> None:
+        """Start everything; raises before anything runs where something is wrong."""
+        center = self.center
+        center.start([role for role in self.roles if role == "timer"])
+        threading.Thread(target=self._watch, name="watchers", daemon=True).start()
+        if "worker" in self.roles:
+            self.supervisor = self._supervisor()
+            self.supervisor.scale(center.settings.worker.processes)
+            self.supervisor.step()
+
+    def run(self) -> int:
+        """Supervise until a signal, then stop in order."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        while not self._stop.is_set():
+            self._round()
+            if self._idle_too_long():
+                log.info("no Run for %s: exit", self.center.settings.worker.idle_timeout)
+                self._stop.set()
+        return self._end()
+
+    def _round(self) -> None:
+        """One round of supervision; the wait is cut short by a worker's death."""
+        if self.supervisor is None:
+            self._stop.wait(0.2)
+            return
+        delay = self.supervisor.step()
+        self.supervisor.wait(delay)
+
+    def _end(self) -> int:
+        """Workers first, so that what they hand back is settled while the store is still there."""
+        code = 0
+        if self.supervisor is not None:
+            self.supervisor.drain(self._grace_s)
+            deadline = monotonic() + self._grace_s + KILL_S
+            while self.supervisor.workers:
+                self.supervisor.wait(self.supervisor.step())
+                if self._signals > 1 or monotonic() > deadline:
+                    self.supervisor.kill()
+                    code = 1
+        self.center.shutdown()
+        return code
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self._signals += 1
+        if number == signal.SIGINT:
+            self._grace_s = min(self._grace_s, INTERRUPT_GRACE_S)
+        self._stop.set()
+
+    def _supervisor(self) -> Supervisor:
+        roles = self.center.roles
+        queue = roles.queue_for("supervisor")
+        plan = plan_for(self.center, "", roles.leases)
+        return Supervisor(self.center.instance, lambda name: _line(replace(plan, name=name)), queue, roles.sweeper.rescue, roles.leases)
+
+    def _watch(self) -> None:
+        """Read the stream and tell the watchers, until the end."""
+        reader = EventReader(self.center.roles.queue_for("watchers").client, self.center.queue.prefix)
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                events = reader.read(block_ms=2000)
+                failures = 0
+            except Exception as error:
+                failures += 1
+                self._store_is_away(error, failures)
+                continue
+            if any(event.type == "running" for event in events):
+                self._busy_at = monotonic()
+            for watcher in self.watchers:
+                _tell(partial(watcher.observe, events))
+
+    def _store_is_away(self, error: Exception, failures: int) -> None:
+        log.debug("events: %s", error)
+        self._stop.wait(0.2)
+        if failures >= REVIVE_AFTER and not self._stop.is_set():
+            try:
+                self.center.store.revive()
+            except Exception as trouble:
+                log.warning("the store could not be started again: %s", trouble)
+
+    def _idle_too_long(self) -> bool:
+        limit_s = self.center.settings.worker.idle_timeout.total_seconds()
+        return bool(limit_s) and monotonic() - self._busy_at > limit_s and self.center.stats()["running"] == 0
+
+
+def _line(plan: object) -> str:
+    return json.dumps(asdict(plan))  # type: ignore[call-overload]  # a WorkerPlan
+
+
+def _tell(told: Callable[[], None]) -> None:
+    try:
+        told()
+    except Exception:
+        log.exception("a watcher failed; the others go on")

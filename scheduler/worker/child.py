@@ -1,0 +1,206 @@
+"""What runs in a slot child: it takes one Run after another from its control channel and answers with how each ended."""
+
+import atexit
+import contextvars
+import logging
+import os
+import pkgutil
+import select
+import socket
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import astuple
+from pathlib import Path
+from types import CoroutineType
+from typing import Any, NoReturn
+
+from scheduler.core.clock import monotonic, perf_counter
+from scheduler.core.outcome import Kind, Outcome
+from scheduler.core.ports import Job, Resolver
+from scheduler.worker.capture import outcome_of_exception, outcome_of_result
+from scheduler.worker.context import RunContext, StopFlag, enter
+from scheduler.worker.footprint import Footprint
+from scheduler.worker.wire import LineBuffer, pack
+
+MAX_RUNS = 200  # then a new process takes over: leaks of plugins stay bounded
+PROGRESS_S = 0.1  # between two reports; the newest of a burst is sent at the end
+_CHUNK = 65536
+
+
+def open_resolver(settings: Mapping[str, Any]) -> Resolver:
+    """The resolver that ``settings`` name as ``module:function``, after ``prepare`` was given the plugin folder."""
+    if settings["prepare"]:
+        pkgutil.resolve_name(settings["prepare"])(Path(settings["plugins"]))
+    resolver: Resolver = pkgutil.resolve_name(settings["resolver"])
+    return resolver
+
+
+def live(control: socket.socket, settings: Mapping[str, Any], resolve: Resolver | None) -> NoReturn:
+    """The whole life of a slot child. ``resolve`` None: opening the resolver failed in the parent and shall be reported from here."""
+    _use_pipe_for_output()
+    with suppress(OSError):  # the runner is gone: so are we
+        Child(Channel(control), settings, resolve).serve()
+    _leave()
+
+
+class Channel:
+    """The child's end of the control socket. Blocking; ``send`` is safe from any thread."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._socket = control
+        self._buffer = LineBuffer()
+        self._messages: deque[Any] = deque()
+        self._lock = threading.Lock()
+
+    def receive(self) -> Any:
+        """The next message; None when the runner has hung up."""
+        while not self._messages:
+            data = self._socket.recv(_CHUNK)
+            if not data:
+                return None
+            self._messages.extend(self._buffer.feed(data))
+        return self._messages.popleft()
+
+    def send(self, message: Any) -> None:
+        with self._lock:
+            self._socket.sendall(pack(message))
+
+    def pending(self) -> bool:
+        """Whether ``receive`` would return at once."""
+        return bool(self._messages or select.select([self._socket], [], [], 0)[0])
+
+
+class Stop(StopFlag):
+    """Set as soon as the runner says anything during a Run. Looked up when asked: no listening thread, no signal handler in user code."""
+
+    __slots__ = ("_channel",)
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def is_set(self) -> bool:
+        if not self.on and self._channel.pending():
+            self.set()
+        return super().is_set()
+
+
+class Progress:
+    """What a Run reports of itself, at most ten times a second; ``flush`` sends the last one held back."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._next = 0.0
+        self._held: tuple[int, str] | None = None
+
+    def __call__(self, percent: int, message: str) -> None:
+        self._held = (percent, message[:500])
+        if monotonic() >= self._next:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._held:
+            self._next = monotonic() + PROGRESS_S
+            held, self._held = self._held, None
+            self._channel.send(["progress", *held])
+
+
+class Child:
+    """Serves Runs until it is disturbed, worn out, told to leave, or a Run wants it alone."""
+
+    def __init__(self, channel: Channel, settings: Mapping[str, Any], resolve: Resolver | None) -> None:
+        self._channel = channel
+        self._settings = settings
+        self._resolve = resolve
+        self._targets: dict[str, Callable[..., Any]] = {}
+        self._pid = os.getpid()
+        self._footprint = Footprint()
+
+    def serve(self) -> None:
+        for count in range(1, MAX_RUNS + 1):
+            job = self._next_job()
+            if job is None or not self._run(job, last=count == MAX_RUNS):
+                return
+
+    def _next_job(self) -> Job | None:
+        while (message := self._channel.receive()) is not None:
+            if isinstance(message, list):
+                return Job(*message)
+            # else a word about a Run that has already ended
+        return None
+
+    def _run(self, job: Job, *, last: bool) -> bool:
+        """One Run; whether this process may take another."""
+        os.environ.update(job.env)
+        progress = Progress(self._channel)
+        context = RunContext(job, progress, Stop(self._channel))  # no place for output: it goes through the pipe
+        started = perf_counter()
+        outcome = contextvars.copy_context().run(self._attempt, job, context)
+        duration_ms = (perf_counter() - started) * 1000
+        if os.getpid() != self._pid:  # run() forked, and the copy came back here: it must not speak for the Run
+            os._exit(0 if outcome.kind is Kind.OK else 1)
+        _flush()
+        progress.flush()
+        reusable = not (last or job.fresh or job.env or self._footprint.disturbed())
+        self._channel.send(["end", reusable, context.stop.noticed, duration_ms, *_fields(outcome)])
+        return reusable
+
+    def _attempt(self, job: Job, context: RunContext) -> Outcome:
+        enter(context)
+        log = context.log if job.log_runs else None
+        if log:
+            log.info("start: attempt %d", job.attempt)
+        outcome = self._call(job)
+        if log:
+            log.info("end: %s", outcome.kind)
+        return outcome
+
+    def _call(self, job: Job) -> Outcome:
+        try:
+            value = self._target(job.target)(**job.params)
+            if isinstance(value, CoroutineType):
+                import asyncio  # 50 ms that plain functions need not pay
+
+                value = asyncio.run(value)
+        except BaseException as error:  # SystemExit and KeyboardInterrupt too: whatever it is, it ends the Run and no more
+            return outcome_of_exception(error)
+        return outcome_of_result(value)
+
+    def _target(self, target: str) -> Callable[..., Any]:
+        if target not in self._targets:
+            if self._resolve is None:
+                self._resolve = open_resolver(self._settings)
+            self._targets[target] = self._resolve(target)
+        return self._targets[target]
+
+
+def _fields(outcome: Outcome) -> tuple[Any, ...]:
+    error = astuple(outcome.error) if outcome.error else None
+    return outcome.kind, outcome.result, error, outcome.reason, outcome.retry_after_ms
+
+
+def _use_pipe_for_output() -> None:
+    """Lines go out as they are written, whatever is in them; log records go the same way."""
+    sys.stdout, sys.stderr = (open(fd, "w", 1, "utf-8", "backslashreplace", closefd=False) for fd in (1, 2))  # noqa: SIM115  for life
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # closed or replaced by the Run
+            stream.flush()
+
+
+def _leave() -> NoReturn:
+    """End as an interpreter would, without taking the modules apart; the runner gives us two seconds for it."""
+    try:
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread() and not thread.daemon:
+                thread.join()
+        atexit._run_exitfuncs()  # noqa: SLF001  as multiprocessing does it; its own hook joins its children, others flush
+        _flush()
+    finally:
+        os._exit(0)
