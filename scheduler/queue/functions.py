@@ -37,7 +37,7 @@ class Library:
 @cache
 def library(folder: Path = Path(__file__).parent / "lua") -> Library:
     """Read, check and join the Lua files; ValueError where a header is missing or names another verb than its file."""
-    verbs, bodies = {}, [(folder / "_lib.lua").read_text()]
+    verbs, bodies = {}, [path.read_text() for path in sorted(folder.glob("_*.lua"))]
     for path in sorted(folder.glob("[a-z]*.lua")):
         source = path.read_text()
         header = _HEADER.match(source)

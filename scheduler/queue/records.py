@@ -74,9 +74,10 @@ def claim_from_reply(row: Sequence[Any]) -> Claim:
     return Claim(run, int(token), int(attempt), task, params, int(losses), int(crashes), int(at) if at else None)
 
 
-def fired_state(text: str | None) -> FiredState:
-    """``next;first-last,…`` → the newest fired instant and the next expected one."""
+def fired_state(text: str | None, now_ms: int) -> FiredState:
+    """``next;fires;first-last,…`` as seen at ``now_ms``. Ranges that begin later were fired before the clock stepped back."""
     if not text:
         return FiredState(0, 0)
-    next_ms, _, ranges = text.partition(";")
-    return FiredState(int(ranges.rpartition("-")[2] or 0), int(next_ms))
+    next_ms, fires, ranges = text.split(";")
+    pairs = (pair.split("-") for pair in ranges.split(",") if pair)
+    return FiredState(max((int(last) for first, last in pairs if int(first) <= now_ms), default=0), int(next_ms), int(fires))

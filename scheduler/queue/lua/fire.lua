@@ -1,50 +1,11 @@
 --[[ fire: due instants of schedules become Runs, each (schedule, instant) at most once for ever.
-What has fired is kept per schedule as a few closed ranges of instants, so the memory is the same after one fire and after a billion.
 keys: the centre's prefix
 args: now, epoch, then per fire: schedule, instant, previous (0 = none), next (0 = never), overlap, max_instances, missed, missed_reason,
       make_run (1|0), and the Run: id, task, queue, priority, params, delay_ms, key
-returns: per fire: ok | duplicate | overlap | future (later than the server's clock) | missed (make_run was 0); or {stale} for all
+returns: per fire: ok | duplicate | overlap | future (later than the server's clock) | missed (make_run was 0) | paused | gone (removed);
+         or {stale} for all
 flags:
 ]]
-local MAX_RANGES = 8
-
--- ranges: {{first, last}, …} in order of time
-local function parse_ranges(text)
-  local ranges = {}
-  for first, last in string.gmatch(text, '(%d+)%-(%d+)') do ranges[#ranges + 1] = {tonumber(first), tonumber(last)} end
-  return ranges
-end
-
-local function format_ranges(ranges)
-  local parts = {}
-  for i = 1, #ranges do parts[i] = string.format('%.0f-%.0f', ranges[i][1], ranges[i][2]) end
-  return table.concat(parts, ',')
-end
-
-local function has_fired(ranges, instant)
-  for i = #ranges, 1, -1 do
-    if instant >= ranges[i][1] and instant <= ranges[i][2] then return true end
-  end
-  return false
-end
-
--- Instants between two neighbours of one range were never due, so the pair joins; after a step of the clock a new range begins.
-local function add_fired(ranges, instant, previous)
-  for i = 1, #ranges do
-    if previous > 0 and ranges[i][2] == previous then
-      ranges[i][2] = instant
-      return
-    end
-  end
-  local place = #ranges + 1
-  while place > 1 and ranges[place - 1][1] > instant do place = place - 1 end
-  table.insert(ranges, place, {instant, instant})
-  if #ranges > MAX_RANGES then
-    ranges[1][2] = ranges[2][2] -- the gap between the two oldest counts as fired: rather never than twice
-    table.remove(ranges, 2)
-  end
-end
-
 local function overlaps(P, now, events, f)
   local active = redis.call('SCARD', P .. 'active:' .. f[1])
   if f[5] == 'allow' then return active >= tonumber(f[6]) end
@@ -58,11 +19,12 @@ end
 local function fire_one(P, now, events, f)
   local instant = tonumber(f[2])
   if instant > now + 1000 then return 'future' end
-  local record = redis.call('HGET', P .. 'fired', f[1])
-  local ranges = record and parse_ranges(string.match(record, ';(.*)')) or {}
+  if redis.call('HEXISTS', P .. 'schedules', f[1]) == 0 then return 'gone' end
+  if redis.call('SISMEMBER', P .. 'paused', 'schedule/' .. f[1]) == 1 then return 'paused' end
+  local ranges, fires = read_fired(P, f[1])
   if has_fired(ranges, instant) then return 'duplicate' end
   add_fired(ranges, instant, tonumber(f[3]))
-  redis.call('HSET', P .. 'fired', f[1], f[4] .. ';' .. format_ranges(ranges))
+  write_fired(P, f[1], f[4], fires + tonumber(f[9]), ranges)
   if f[7] ~= '0' then
     note(events, 'missed', f[1], f[11], 0, '', f[8], 0, '{"count":' .. f[7] .. ',"until":' .. f[2] .. '}')
   end

@@ -1,4 +1,4 @@
---[[ pause: a task's or a queue's Runs wait, a schedule does not fire; `resume` undoes it.
+--[[ pause: a task's or a queue's Runs wait, a schedule does not fire; `resume` undoes it, and a schedule then counts from that moment.
 keys: the centre's prefix
 args: now, kind (task | queue | schedule), name, on (1 pause | 0 resume)
 returns: ok | same (it was so already)
@@ -18,6 +18,7 @@ local function pause(keys, args)
     local lane = redis.call('ZRANGE', P .. 'q:' .. name, 0, 0)[1]
     if lane and not on then wake(P, lane, 64) end
   else
+    if not on and changed == 1 then begin_anew(P, clock(args[1]), name) end
     redis.call('HINCRBY', P .. 'meta', 'generation', 1)
   end
   if changed == 0 then return 'same' end

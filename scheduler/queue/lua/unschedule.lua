@@ -1,0 +1,16 @@
+--[[ unschedule: schedules are forgotten, with their pause and what they have fired. Their Runs stay.
+keys: the centre's prefix
+args: now, then names
+returns: ok
+flags: allow-oom
+]]
+local function unschedule(keys, args)
+  local P = keys[1]
+  for i = 2, #args do
+    redis.call('HDEL', P .. 'schedules', args[i])
+    redis.call('HDEL', P .. 'fired', args[i])
+    redis.call('SREM', P .. 'paused', 'schedule/' .. args[i])
+  end
+  redis.call('HINCRBY', P .. 'meta', 'generation', 1)
+  return 'ok'
+end
