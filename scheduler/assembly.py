@@ -16,9 +16,10 @@ from scheduler.plugins.loader import resolve
 from scheduler.queue import RunQueue, WakeLine
 from scheduler.worker.aio import AsyncSlots
 from scheduler.worker.housekeeping import Housekeeper, Progress
-from scheduler.worker.loop import Parts, Slots, Worker
+from scheduler.worker.loop import Worker
 from scheduler.worker.output import Outputs
 from scheduler.worker.processes import ProcessRunner
+from scheduler.worker.slots import Limits, Means
 
 log = logging.getLogger("scheduler.worker")
 
@@ -71,10 +72,7 @@ def build_worker(plan: WorkerPlan, queue: RunQueue, chores: RunQueue) -> BuiltWo
         on_progress=progress.report_of_child,
     )
     coroutines = AsyncSlots()
-    parts = Parts(
-        queue=queue,
-        wake=WakeLine(chores.client, chores.wake_key(plan.name)),
-        tasks=tasks,
+    means = Means(
         resolve=lru_cache(4096)(resolve),
         layers_for=_layers(chores, outputs, plan.host_pid),
         start_process=partial(_start_process, runner, outputs, progress),
@@ -83,9 +81,9 @@ def build_worker(plan: WorkerPlan, queue: RunQueue, chores: RunQueue) -> BuiltWo
         close_output=partial(_close, chores, outputs, progress),
         report=progress.report,
     )
-    slots = Slots(*plan.slots)
-    worker = Worker(plan.name, slots, parts)
-    enrolment = Enrolment(plan.name, socket.gethostname(), plan.pid, sum(slots), plan.queues, list(tasks))
+    wake = WakeLine(chores.client, chores.wake_key(plan.name))
+    worker = Worker(plan.name, queue, wake, tasks, Limits(*plan.slots), means)
+    enrolment = Enrolment(plan.name, socket.gethostname(), plan.pid, sum(plan.slots), plan.queues, list(tasks))
     return BuiltWorker(worker, Housekeeper(worker, chores, outputs, progress), runner, coroutines, enrolment, tasks)
 
 

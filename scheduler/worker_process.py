@@ -59,8 +59,8 @@ class WorkerProcess:
     def _tick(self) -> None:
         worker = self._built.worker
         worker.tick()
-        self._page.write(monotonic(), worker.nearest_deadline())
-        if worker.stuck > STUCK_MOST and not worker.draining:
+        self._page.write(monotonic(), worker.slots.nearest_deadline())
+        if worker.slots.stuck > STUCK_MOST and not worker.draining:
             self._say("recycle")
         if worker.busy.is_set():
             self._over.wait(PATIENCE_S)

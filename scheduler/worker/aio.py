@@ -7,9 +7,8 @@ from typing import Any
 
 from scheduler.core.outcome import Outcome
 from scheduler.worker import context
-from scheduler.worker.attempt import Attempt
+from scheduler.worker.attempt import Attempt, timed_out
 from scheduler.worker.capture import outcome_of_exception, outcome_of_result
-from scheduler.worker.loop import timed_out
 
 IGNORED_S = 0.3  # how long a coroutine may go on after it was cancelled
 

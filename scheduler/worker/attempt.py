@@ -1,6 +1,7 @@
 """One attempt as a pipeline over one value: prepare → enter layers → run in a slot → leave layers → decide → settle."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from random import Random
@@ -10,13 +11,15 @@ from scheduler.core.clock import monotonic, perf_counter
 from scheduler.core.context import current_attempt
 from scheduler.core.decide import History, decide
 from scheduler.core.errors import GateClosedError
-from scheduler.core.outcome import Kind, Outcome
+from scheduler.core.outcome import Error, Kind, Outcome
 from scheduler.core.ports import Handle, Job
 from scheduler.core.run import Claim, Settlement
-from scheduler.core.states import State
+from scheduler.core.states import Reason, State
 from scheduler.core.task import Task
 from scheduler.worker import context
 from scheduler.worker.capture import outcome_of_exception, outcome_of_result
+
+log = logging.getLogger("scheduler.worker")
 
 _SUCCEEDED = State.SUCCEEDED
 ISOLATE_AFTER_LOSSES = 2  # a Run that lost two workers runs alone in a process, so that only it can die of itself
@@ -87,6 +90,9 @@ def enter(attempt: Attempt, layers: Sequence[Layer]) -> Outcome | None:
             attempt.job = layer.enter(attempt.job)
         except GateClosedError as gate:
             return Outcome(Kind.GATED, reason=gate.reason, retry_after_ms=gate.retry_after_ms)
+        except Exception as error:  # a layer that cannot be entered (the store is away) is no fault of the Run
+            log.warning("%s cannot start: %s", attempt.job.task, error)
+            return Outcome(Kind.HANDED_BACK, reason=Reason.LOST)
         attempt.entered.append(layer)
     return None
 
@@ -147,3 +153,9 @@ def error_json(outcome: Outcome) -> str:
         return ""
     facts: Mapping[str, Any] = asdict(outcome.error)
     return json.dumps({name: facts[name] for name in ("type", "message", "traceback")}, ensure_ascii=False)
+
+
+def timed_out(task: Task) -> Outcome:
+    """The outcome of a Run that was over its deadline, with the seed's message."""
+    seconds = (task.timeout_ms or 0) / 1000
+    return Outcome(Kind.TIMED_OUT, error=Error("TimeoutError", f"任务 {task.name} 执行超时 ({seconds:g}秒)"))

@@ -28,10 +28,11 @@ def interrupt(thread: int) -> None:
 class Seat:
     """One thread of the crew; it sleeps here until it is given the baton."""
 
-    __slots__ = ("called",)
+    __slots__ = ("called", "thread")
 
     def __init__(self) -> None:
         self.called = threading.Event()
+        self.thread = 0
 
 
 class Baton:
@@ -62,6 +63,10 @@ class Baton:
                 return False
             self._since = None
             return True
+
+    def held_here(self) -> bool:
+        """Whether the calling thread holds the baton."""
+        return self._holder is not None and self._holder.thread == threading.get_ident()
 
     def pass_on(self, seat: Seat) -> None:
         """The holder knows that its next Run lasts, and gives the baton away before it starts."""
@@ -98,6 +103,7 @@ class Baton:
         self._holder.called.set()
 
     def _sit(self, seat: Seat) -> None:
+        seat.thread = threading.get_ident()
         while True:
             seat.called.wait()
             if self._closed and self._holder is not seat:

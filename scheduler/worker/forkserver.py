@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -38,6 +37,7 @@ class ForkServer:
         self._mark = secrets.token_hex(8)
         self._buffer = LineBuffer()
         self._unanswered = 0
+        self._doomed = False
         self._heard = monotonic()
         self._connection, theirs = socket.socketpair()
         try:
@@ -48,7 +48,8 @@ class ForkServer:
         finally:
             theirs.close()
         self._connection.setblocking(False)
-        self._connection.send(pack({**settings, "env": dict(env)}))
+        with suppress(OSError):  # it has died already; receive says so
+            self._connection.send(pack({**settings, "env": dict(env)}))
 
     @property
     def pid(self) -> int:
@@ -61,7 +62,8 @@ class ForkServer:
 
     @property
     def swamped(self) -> bool:
-        return self._unanswered >= BACKLOG
+        """Whether to wait before asking for more: until it has answered, or until its successor is there."""
+        return self._doomed or self._unanswered >= BACKLOG
 
     def fileno(self) -> int:
         return self._connection.fileno()
@@ -96,7 +98,8 @@ class ForkServer:
 
     def kill(self) -> None:
         """For one that does not answer; its children die with it."""
-        self._process.send_signal(signal.SIGKILL)
+        self._doomed = True
+        self._process.kill()
 
     def bury(self) -> None:
         """After its end: reap it, and kill what may be left of the trees that it kept."""

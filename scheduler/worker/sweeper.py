@@ -11,8 +11,7 @@ from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.ports import Orphan, WorkerQueue
 from scheduler.core.run import Settlement
 from scheduler.core.task import Task
-from scheduler.worker.attempt import error_json
-from scheduler.worker.loop import timed_out
+from scheduler.worker.attempt import error_json, timed_out
 
 log = logging.getLogger("scheduler.sweeper")
 

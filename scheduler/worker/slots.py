@@ -1,0 +1,180 @@
+"""The slots of one worker: who runs where, until when, and how each kind is told to stop."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from scheduler.core.clock import monotonic
+from scheduler.core.outcome import Error, Kind, Outcome
+from scheduler.core.ports import Free, Handle, Job, Resolver
+from scheduler.core.run import Claim
+from scheduler.core.task import Task
+from scheduler.worker import attempt as pipeline
+from scheduler.worker import context
+from scheduler.worker.attempt import Attempt, Layer, timed_out
+from scheduler.worker.baton import interrupt
+from scheduler.worker.context import RunContext
+
+OVERRUN_S = 0.3  # between asking a thread to stop at its deadline and giving it up
+GIVE_UP_S = 10.0  # the same after a cancel
+
+
+class Limits(NamedTuple):
+    """How many Runs of each kind at one time."""
+
+    threads: int = 20
+    processes: int = 5
+    asyncio: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the slots are built from; the centre wires it."""
+
+    resolve: Resolver
+    layers_for: Callable[[Task], Sequence[Layer]]
+    start_process: Callable[[Job, Callable[[Outcome], None]], Handle]
+    start_async: Callable[[Attempt, Callable[..., Any], RunContext, Callable[[Outcome], None]], Handle]
+    open_output: Callable[[str, int], Callable[[bytes], None]]
+    close_output: Callable[[str], None]
+    report: Callable[[str, int, int, str], None]
+
+
+class Slots:
+    """Attempts at work, by kind. ``on_end(attempt, outcome)`` is called exactly once for each, from the thread in which it ended."""
+
+    def __init__(self, limits: Limits, means: Means, on_end: Callable[[Attempt, Outcome], None]) -> None:
+        self.limits = limits
+        self.stuck = 0  # threads that were given up and have not come back
+        self._means = means
+        self._on_end = on_end
+        self._threads: dict[str, Attempt] = {}
+        self._processes: dict[str, Attempt] = {}
+        self._asyncio: dict[str, Attempt] = {}
+
+    # ── Starting ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def free(self) -> Free:
+        threads, processes, coroutines = self.limits
+        return Free(max(0, threads - len(self._threads)), max(0, processes - len(self._processes)), max(0, coroutines - len(self._asyncio)))
+
+    def prepare(self, claim: Claim, task: Task) -> Attempt | None:
+        """The attempt with its layers entered; None when a gate was closed (then it has ended)."""
+        attempt = pipeline.prepare(claim, task)
+        if layers := self._means.layers_for(task):
+            with context.inside(self.context(attempt)):  # what a layer logs is for the Run's own log
+                refused = pipeline.enter(attempt, layers)
+            if refused:
+                self._end(attempt, refused)
+                return None
+        return attempt
+
+    def context(self, attempt: Attempt) -> RunContext:
+        claim = attempt.claim
+        report = partial(self._means.report, claim.id, claim.token)
+        return RunContext(attempt.job, report, attempt.stop, partial(self._means.open_output, claim.id, claim.attempt))
+
+    def call_here(self, attempt: Attempt) -> Outcome:
+        """Run the user's function in this thread."""
+        try:
+            func = self._means.resolve(attempt.task.target)
+        except Exception as error:
+            return _broken(error)
+        return pipeline.call(attempt, func, self.context(attempt))
+
+    def enter_thread(self, attempt: Attempt) -> None:
+        attempt.thread = threading.get_ident()
+        self._threads[attempt.claim.id] = attempt
+
+    def leave_thread(self, attempt: Attempt, outcome: Outcome) -> None:
+        """The thread has come to its end; a Run that was given up before is discarded."""
+        if self._threads.pop(attempt.claim.id, None) is not None:
+            self._end(attempt, outcome)
+        else:
+            self.stuck -= 1
+
+    def start_elsewhere(self, claim: Claim, task: Task) -> None:
+        """Start an attempt in a process or as a coroutine."""
+        attempt = self.prepare(claim, task)
+        if attempt is None:
+            return
+        process = task.slot != "asyncio" or attempt.job.fresh
+        table = self._processes if process else self._asyncio
+        table[claim.id] = attempt
+        done = partial(self._ended, table, attempt)
+        try:
+            if process:
+                handle = self._means.start_process(attempt.job, done)
+            else:
+                handle = self._means.start_async(attempt, self._means.resolve(task.target), self.context(attempt), done)
+        except Exception as error:
+            done(_broken(error))
+            return
+        attempt.handle = handle
+        if attempt.why is not None:  # told to stop before it had a handle
+            handle.stop(attempt.why)
+
+    def _ended(self, table: dict[str, Attempt], attempt: Attempt, outcome: Outcome) -> None:
+        if table.pop(attempt.claim.id, None) is not None:
+            self._end(attempt, pipeline.final(attempt, outcome))
+
+    def _end(self, attempt: Attempt, outcome: Outcome) -> None:
+        if attempt.entered:
+            with context.inside(self.context(attempt)):
+                pipeline.leave(attempt, outcome)
+        self._means.close_output(attempt.claim.id)
+        self._on_end(attempt, outcome)
+
+    # ── Stopping ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tick(self) -> None:
+        """Stop threads that are over their deadline; give up those that do not listen."""
+        now = monotonic()
+        for attempt in list(self._threads.values()):
+            if attempt.why is None and attempt.deadline is not None and now >= attempt.deadline:
+                attempt.tell(timed_out(attempt.task))
+            elif attempt.why is not None:
+                patience = OVERRUN_S if attempt.why.kind is Kind.TIMED_OUT else GIVE_UP_S
+                if now - attempt.told_at > patience:
+                    self._give_up(attempt, attempt.why)
+
+    def nearest_deadline(self) -> float:
+        """Monotonic time at which the first Run in a thread should be over; inf when none has a deadline."""
+        return min((a.deadline for a in list(self._threads.values()) if a.deadline is not None), default=float("inf"))
+
+    def cancel(self, told: Mapping[str, str]) -> None:
+        """Stop these Runs (id → reason), where we have them."""
+        for attempt in self._all():
+            if attempt.claim.id in told:
+                attempt.tell(Outcome(Kind.CANCELLED, reason=told[attempt.claim.id]))
+
+    def ask(self) -> None:
+        """``should_stop()`` is true from now on."""
+        for attempt in self._all():
+            attempt.stop.set()
+
+    def abort(self, why: Outcome) -> None:
+        """End all: kill processes, cancel coroutines, give threads up."""
+        for attempt in self._all():
+            attempt.tell(why)
+        for attempt in list(self._threads.values()):
+            self._give_up(attempt, why)
+
+    def held(self) -> set[str]:
+        return {attempt.claim.id for attempt in self._all()}
+
+    def _give_up(self, attempt: Attempt, why: Outcome) -> None:
+        """Settle a Run whose thread does not listen; its late result is discarded."""
+        if self._threads.pop(attempt.claim.id, None) is not None:
+            self.stuck += 1
+            interrupt(attempt.thread)  # a loop in Python can still be broken; a call into C cannot
+            self._end(attempt, why)
+
+    def _all(self) -> list[Attempt]:
+        return [*self._threads.values(), *self._processes.values(), *self._asyncio.values()]
+
+
+def _broken(error: Exception) -> Outcome:
+    return Outcome(Kind.REFUSED, error=Error(type(error).__name__, str(error)))
