@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from environments import ENVIRONMENTS
+from environments import ENVIRONMENTS, ROOT
 from load import Reading, family
 from peer import APPS, Command, Peer, Site
 from server import Server
@@ -37,7 +37,7 @@ class Bench(NamedTuple):
 
     def variables(self) -> dict[str, str]:
         node_modules = str(ENVIRONMENTS["node"].folder / "node_modules")
-        shared = {"PYTHONPATH": str(APPS), "NODE_PATH": node_modules, "NODE_ENV": "production"}
+        shared = {"PYTHONPATH": f"{APPS}:{ROOT}", "NODE_PATH": node_modules, "NODE_ENV": "production", "BENCH_FOLDER": self.site.directory}
         return {**os.environ, **shared, "BENCH_URL": self.site.url, "BENCH_STATS_URL": self.server.statistics_url, **self.peer.variables}
 
     def produce(self, mode: str, number: int) -> Result:

@@ -51,7 +51,7 @@ def _add(catalogue: Catalogue, entry: TaskEntry, found: Probe, settings: Setting
         _check_trigger(entry, schedule)
     if not found.ok:
         raise PluginError(found.error)
-    if wrong := check_params(found, entry.config.params):
+    if wrong := check_params(found, entry.config.params, complete=schedule is not None):
         raise PluginError(f"{entry.where('params')}: {'; '.join(wrong)}")
     task = entry.to_task(found.target, found.marks, found.version)
     if found.kind == "async" and task.executor == "default":

@@ -19,6 +19,7 @@ from scheduler.core.run import Run
 from scheduler.core.task import Schedule, Task
 from scheduler.intake import Intake, Request
 from scheduler.jobs import Job, Jobs
+from scheduler.plugins.params import check_params
 from scheduler.queue import RunQueue, ScheduleBook
 from scheduler.settings import Settings, load_settings
 from scheduler.settings.nearest import did_you_mean
@@ -79,7 +80,7 @@ class SchedulerCenter:
 
     @cached_property
     def _intake(self) -> Intake:
-        return Intake(self.queue, self.task)
+        return Intake(self.queue, self.task, self._misfits)
 
     @cached_property
     def _jobs(self) -> Jobs:
@@ -101,6 +102,11 @@ class SchedulerCenter:
             return self.task(name)
         except UnknownTaskError:
             return None
+
+    def _misfits(self, task: Task, params: Mapping[str, Any]) -> list[str]:
+        """Checked where the plugins are loaded; elsewhere the attempt itself says what does not fit."""
+        found = self._catalogue.probes.get(task.name) if self._catalogue else None
+        return check_params(found, params) if found else []
 
     # ── Life ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -159,7 +165,7 @@ class SchedulerCenter:
 
     # ── Runs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def submit(  # noqa: PLR0913  # the public surface: each is a choice of the caller
+    def submit(
         self,
         task: str,
         params: Mapping[str, Any] | None = None,

@@ -45,17 +45,23 @@ class Request:
 
 
 class Intake:
-    """Submits requests; ``find_task`` raises UnknownTaskError."""
+    """Submits requests. ``find_task`` raises UnknownTaskError; ``misfits(task, params)`` says what does not fit the signature."""
 
-    def __init__(self, queue: RunQueue, find_task: Callable[[str], Task]) -> None:
+    def __init__(self, queue: RunQueue, find_task: Callable[[str], Task], misfits: Callable[[Task, Mapping[str, Any]], list[str]]) -> None:
         self._queue = queue
         self._find_task = find_task
+        self._misfits = misfits
 
     def submit(self, requests: Sequence[Request]) -> list[str]:
         """All or nothing is checked before anything is stored; the ids, in order."""
-        submissions = [submission_of(self._find_task(request.task), request) for request in requests]
+        submissions = [self._checked(self._find_task(request.task), request) for request in requests]
         answers = self._queue.submit(submissions)
         return [_id_of(submission, answer) for submission, answer in zip(submissions, answers, strict=True)]
+
+    def _checked(self, task: Task, request: Request) -> Submission:
+        if request.params and (wrong := self._misfits(task, {**task.params, **request.params})):
+            raise ParamsError(f"task {task.name}: {'; '.join(wrong)}")
+        return submission_of(task, request)
 
 
 def submission_of(task: Task, request: Request) -> Submission:

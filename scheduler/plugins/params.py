@@ -10,14 +10,18 @@ from scheduler.plugins.probe import Parameter, Probe
 _BY_NAME = ("positional_or_keyword", "keyword_only")
 
 
-def check_params(probe: Probe, params: Mapping[str, Any]) -> list[str]:
-    """What is wrong with ``params`` for this plugin, one sentence each; [] when they fit, or when the plugin is broken anyway."""
+def check_params(probe: Probe, params: Mapping[str, Any], *, complete: bool = True) -> list[str]:
+    """What is wrong with ``params`` for this plugin, one sentence each; [] when they fit, or when the plugin is broken anyway.
+
+    Not ``complete``: more will be given when a Run is submitted, so nothing is missing yet.
+    """
     if not probe.ok:
         return []
     named = {parameter.name: parameter for parameter in probe.signature if parameter.kind in _BY_NAME}
     takes_any = any(parameter.kind == "var_keyword" for parameter in probe.signature)
     problems = [] if takes_any else [_unknown(name, named, probe) for name in params if name not in named]
-    problems += [_missing(parameter, probe) for parameter in probe.signature if parameter.required and parameter.name not in params]
+    if complete:
+        problems += [_missing(parameter, probe) for parameter in probe.signature if parameter.required and parameter.name not in params]
     problems += [_misfit(named[name], value) for name, value in params.items() if name in named and not _accepts(named[name], value)]
     return problems
 
