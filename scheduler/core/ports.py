@@ -199,6 +199,8 @@ class Wake(Protocol):
     def read(self) -> str | None:
         """What the call said, or None when the wait ran out; afterwards it must be armed again."""
 
+    def close(self) -> None: ...
+
 
 class Handle(Protocol):
     """An attempt that is going on in a slot."""
@@ -222,6 +224,7 @@ class Job(NamedTuple):
     fresh: bool  # a new process for this attempt alone
     env: Mapping[str, str]
     log_runs: bool = False
+    max_attempts: int = 1
 
 
 class Resolver(Protocol):

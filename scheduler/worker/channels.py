@@ -3,6 +3,7 @@
 import os
 import selectors
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -98,12 +99,13 @@ class Requests:
     def __init__(self, selector: selectors.DefaultSelector) -> None:
         self._actions: deque[Callable[[], None]] = deque()
         self._woken = self._closed = False
+        self._taker = 0  # the thread that needs no waking
         self._bell, self._button = socket.socketpair()
         selector.register(self._bell, selectors.EVENT_READ, self._hear)
 
     @property
     def due(self) -> float:
-        """When ``take`` wants to be called: at once when an error has kept it from its work."""
+        """When ``take`` wants to be called: at once when its own thread has asked, or an error has kept it from its work."""
         return 0.0 if self._actions else NEVER
 
     def add(self, action: Callable[[], None]) -> None:
@@ -111,12 +113,13 @@ class Requests:
         self._actions.append(action)
         if self._closed:
             self.take()
-        elif not self._woken:
+        elif not self._woken and threading.get_ident() != self._taker:
             self._woken = True
             with suppress(OSError):  # closed just now; close() takes it
                 self._button.send(b"!")
 
     def take(self) -> None:
+        self._taker = threading.get_ident()
         while action := self._next():
             action()
 

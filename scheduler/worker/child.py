@@ -18,6 +18,7 @@ from types import CoroutineType
 from typing import Any, NoReturn
 
 from scheduler.core.clock import monotonic, perf_counter
+from scheduler.core.context import current_attempt
 from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.ports import Job, Resolver
 from scheduler.worker.capture import outcome_of_exception, outcome_of_result
@@ -150,15 +151,7 @@ class Child:
 
     def _attempt(self, job: Job, context: RunContext) -> Outcome:
         enter(context)
-        log = context.log if job.log_runs else None
-        if log:
-            log.info("start: attempt %d", job.attempt)
-        outcome = self._call(job)
-        if log:
-            log.info("end: %s", outcome.kind)
-        return outcome
-
-    def _call(self, job: Job) -> Outcome:
+        current_attempt.set((job.attempt, job.max_attempts))
         try:
             value = self._target(job.target)(**job.params)
             if isinstance(value, CoroutineType):

@@ -74,6 +74,7 @@ class ProcessSlot:
         self.spent = False
         self._host = host
         self._used = 0
+        self._doomed = False
         self._started = 0.0
         self._outcome: Outcome | None = None  # known, and given out when the process is gone
         self._plan: list[tuple[float, Callable[[], None]]] = []  # what happens when, unless something happens before
@@ -127,9 +128,10 @@ class ProcessSlot:
     def check_memory(self) -> None:
         """End the Run at once when its tree is over its limit: seconds later the machine may be."""
         ticket = self.ticket
-        if ticket and ticket.job.memory_limit and self.pid and not self._outcome:
+        if ticket and ticket.job.memory_limit and self.pid and not self._outcome and not self._doomed:
             used = tree_rss(self.pid)
             if used > ticket.job.memory_limit:
+                self._doomed = True
                 ticket.why = ticket.why or over_memory(used, ticket.job.memory_limit)
                 self._kill_in(0)
 

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,9 +20,9 @@ def adopt_orphans() -> bool:
     return _prctl(_CHILD_SUBREAPER, 1)
 
 
-def die_with_parent() -> bool:
-    """Be killed as soon as the thread that forked us ends; False where the system cannot."""
-    return _prctl(_PDEATHSIG, signal.SIGKILL)
+def on_parents_death(number: int) -> bool:
+    """Get this signal as soon as the thread that started us ends; False where the system cannot."""
+    return _prctl(_PDEATHSIG, number)
 
 
 def children(pid: int) -> list[int]:

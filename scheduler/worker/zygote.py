@@ -34,6 +34,7 @@ class Zygote:
     """
 
     def __init__(self, connection: socket.socket, alarm: socket.socket, settings: Mapping[str, Any], resolve: Resolver | None) -> None:
+        self._runner = os.getppid()
         self._connection = connection
         self._alarm = alarm  # readable after SIGCHLD
         self._settings = settings
@@ -47,13 +48,13 @@ class Zygote:
         self._held_until = 0.0
 
     def serve(self) -> None:
-        """Until the runner is gone; then end all children."""
+        """Until the runner is gone; then end all children. A copy that user code forked off it may hold our connection open."""
         while True:
             ready = select.select([self._connection, self._alarm], [], [], 0.05 if self._strays else None)[0]
             if self._alarm in ready:
                 self._alarm.recv(4096)
             self._tidy()
-            if self._connection in ready and not self._receive():
+            if (self._connection in ready and not self._receive()) or os.getppid() != self._runner:
                 return self._farewell()
 
     def _receive(self) -> bool:
@@ -91,7 +92,7 @@ class Zygote:
     def _become_child(self, parent: int, control: int, output: int) -> NoReturn:
         try:
             os.setsid()
-            process_tree.die_with_parent()
+            process_tree.on_parents_death(signal.SIGKILL)
             process_tree.adopt_orphans()
             if os.getppid() != parent:  # it died before we asked to die with it
                 os._exit(1)
@@ -176,6 +177,7 @@ def main() -> None:
     connection.set_inheritable(False)
     alarm = _alarm()
     process_tree.adopt_orphans()
+    process_tree.on_parents_death(signal.SIGCHLD)  # wakes us as the end of a child does
     with connection.makefile("rb", buffering=0) as first:
         settings = LineBuffer().feed(first.readline())[0]
     del sys.argv[1:]  # not the business of user code

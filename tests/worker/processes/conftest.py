@@ -17,7 +17,7 @@ from scheduler.worker.process_slot import Patience
 from scheduler.worker.processes import ProcessRunner
 
 TASKS = Path(__file__).parent / "tasks"
-QUICK = Patience(term_ms=150, kill_ms=300, linger_ms=400, abandon_ms=2_000)
+QUICK = Patience(term_ms=150, kill_ms=300, linger_ms=600, abandon_ms=2_000)
 
 
 def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> Any:

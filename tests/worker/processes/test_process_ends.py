@@ -29,7 +29,7 @@ CANCELLED = Outcome(Kind.CANCELLED, reason="cancelled")
     ],
 )
 def test_a_process_that_dies_takes_only_its_run(bench: Any, target: str, params: dict[str, Any], message: str) -> None:
-    neighbour = bench.start("tame:nap", {"seconds": 0.3})
+    neighbour = bench.start("tame:nap", {"seconds": 0.1})
     outcome = bench.run(target, params)
     assert outcome.kind is Kind.CRASHED
     assert outcome.error.message.startswith(message)

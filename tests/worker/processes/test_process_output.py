@@ -15,12 +15,6 @@ def test_what_a_run_prints_and_logs_is_its_own(bench: Any) -> None:
         assert [line.split(" ", 2)[2] for line in lines[4:]] == ["INFO mine: a record", "INFO run.a_task: for the run"]
 
 
-def test_a_task_that_wants_it_has_its_start_and_end_logged(bench: Any) -> None:
-    bench.run("tame:nothing", run="logged", log_runs=True, attempt=2, fresh=True)
-    lines = bench.output["logged"].decode().splitlines()
-    assert [line.split(" ", 2)[2] for line in lines] == ["INFO run.a_task: start: attempt 2", "INFO run.a_task: end: ok"]
-
-
 def test_silent_runs_are_not_heard_of(bench: Any) -> None:
     bench.run("tame:nothing", run="silent")
     assert "silent" not in bench.output
@@ -48,6 +42,7 @@ def test_one_line_without_an_end_is_no_burden(bench: Any) -> None:
     """Within the cap at full speed, then in a trickle of about 13 MB a second."""
     rss = psutil.Process().memory_info().rss
     assert bench.run("hostile:one_long_line", {"mib": 24}, run="long").result == '"printed"'
+    assert bench.output["long"].endswith(b"xthe end")
     assert psutil.Process().memory_info().rss - rss < 20 * 2**20
 
 
@@ -56,12 +51,12 @@ def test_a_flood_slows_down_its_source_alone(make_bench: Any) -> None:
     taken = []
     bench.runner._on_output = lambda _run, data: taken.append(len(data))
     [bench.run("tame:nothing") for _ in range(2)]
-    floods = [bench.start("hostile:flood", timeout_ms=1500) for _ in range(2)]
+    floods = [bench.start("hostile:flood", timeout_ms=1000) for _ in range(2)]
     began, count = monotonic(), 0
-    while monotonic() - began < 1.0:
+    while monotonic() - began < 0.6:
         assert bench.run("tame:nothing").kind is Kind.OK
         count += 1
-    assert count > 200  # neighbours go on as if nothing was
+    assert count > 100  # neighbours go on as if nothing was
     assert {flood.outcome().kind for flood in floods} == {Kind.TIMED_OUT}
     assert 2_000_000 < sum(taken) < 80_000_000
 

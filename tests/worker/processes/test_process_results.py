@@ -113,8 +113,10 @@ def test_coroutines_run_to_their_end(bench: Any) -> None:
 
 
 def test_the_run_knows_who_it_is(bench: Any) -> None:
-    seen = json.loads(bench.run("tame:context", run="me", attempt=3, token=9, env={"CUDA_VISIBLE_DEVICES": "GPU-a,GPU-b"}).result)
-    assert seen == {"id": "me", "task": "a_task", "attempt": 3, "token": 9, "gpu": ["GPU-a", "GPU-b"], "stop": False}
+    seen = json.loads(
+        bench.run("tame:context", run="me", attempt=3, max_attempts=5, token=9, env={"CUDA_VISIBLE_DEVICES": "GPU-a,GPU-b"}).result
+    )
+    assert seen == {"id": "me", "task": "a_task", "attempt": 3, "token": 9, "gpu": ["GPU-a", "GPU-b"], "stop": False, "of": [3, 5]}
 
 
 def test_progress_is_reported_and_its_last_word_is_not_lost(bench: Any) -> None:

@@ -89,7 +89,7 @@ def test_a_daemon_thread_left_behind_costs_the_process(bench: Any) -> None:
     pid = pid_of(bench)
     started = bench.start("hostile:thread_left", {"seconds": 600, "daemon": True})
     assert started.outcome().result == '"done"'
-    assert started.took_s < 0.4
+    assert started.took_s < 0.6
     assert pid_of(bench) != pid
 
 
@@ -102,8 +102,8 @@ def test_a_thread_that_does_not_end_is_killed_and_the_result_counts(bench: Any) 
     started = bench.start("hostile:thread_left", {"seconds": 600})
     outcome = started.outcome()
     assert (outcome.kind, outcome.result) == (Kind.OK, '"done"')
-    assert 0.4 <= started.took_s < 1.5
-    assert outcome.duration_ms < 400
+    assert 0.6 <= started.took_s < 1.6
+    assert outcome.duration_ms < 600
 
 
 def test_exit_handlers_run_when_a_process_leaves(bench: Any, tmp_path: Path) -> None:

@@ -170,8 +170,11 @@ def process_left(pids: str) -> str:
 
 
 def fork_and_return(value: str) -> str:
-    """Both copies come back from run()."""
-    return value if os.fork() else "the copy"
+    """Both copies come back from run(), the copy first."""
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+    return value if pid else "the copy"
 
 
 def fork_storm(count: int) -> str:
@@ -243,6 +246,7 @@ def print_bytes() -> None:
 def one_long_line(mib: int) -> str:
     for _ in range(mib):
         os.write(1, b"x" * MIB)
+    os.write(1, b"the end")
     return "printed"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scheduler.core.clock import sleep
+from scheduler.core.context import current_attempt
 from scheduler.core.errors import GateClosedError, PluginError
 from scheduler.worker.context import current_run, should_stop
 
@@ -38,7 +39,15 @@ async def coroutine() -> str:
 
 def context() -> dict[str, Any]:
     run = current_run()
-    return {"id": run.id, "task": run.task, "attempt": run.attempt, "token": run.token, "gpu": run.gpu, "stop": should_stop()}
+    return {
+        "id": run.id,
+        "task": run.task,
+        "attempt": run.attempt,
+        "token": run.token,
+        "gpu": run.gpu,
+        "stop": should_stop(),
+        "of": current_attempt.get(),
+    }
 
 
 def environment() -> dict[str, str]:
