@@ -47,7 +47,7 @@ class ProcessRunner:
         prepare: str = "",
         plugins: str = "",
         env: Mapping[str, str] | None = None,
-        patience: Patience = Patience(),  # noqa: B008  immutable
+        patience: Patience = Patience(),  # noqa: B008  a tuple cannot change
         idle_max: int = 8,
         output_cap: int = 10_000_000,
         on_output: Callable[[str, bytes], None],
