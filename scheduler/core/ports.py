@@ -29,12 +29,14 @@ class FiredState(NamedTuple):
     """What the store remembers of a schedule.
 
     Every instant up to ``last_ms`` is settled: fired, missed, or before the schedule was known or resumed (0: the store knows
-    nothing). ``next_ms`` is the instant the last fire said comes next (0: never, or nothing fired yet). ``fires`` counts them.
+    nothing). ``next_ms`` is the instant the last fire said comes next (0: never, or nothing fired yet). ``fires`` counts them,
+    ``since_ms`` is when the schedule became known.
     """
 
     last_ms: int
     next_ms: int
     fires: int = 0
+    since_ms: int = 0
 
 
 class ScheduleStore(Protocol):
@@ -183,7 +185,7 @@ class WorkerQueue(Protocol):
 
     def orphans(self, worker: str, most: int = 100) -> list[Orphan]: ...
 
-    def sweep(self, *, rescue: bool, longest_lease_ms: int) -> Sweep: ...
+    def sweep(self, *, expected_ms: int | None, longest_lease_ms: int) -> Sweep: ...
 
     def retain(self, *, keep: int, keep_ms: int, events: int) -> int: ...
 

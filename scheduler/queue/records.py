@@ -79,5 +79,5 @@ def fired_state(text: str | None, now_ms: int) -> FiredState:
     if not text:
         return FiredState(0, 0)
     next_ms, fires, ranges = text.split(";")
-    pairs = (pair.split("-") for pair in ranges.split(",") if pair)
-    return FiredState(max((int(last) for first, last in pairs if int(first) <= now_ms), default=0), int(next_ms), int(fires))
+    pairs = [(int(first), int(last)) for first, last in (pair.split("-") for pair in ranges.split(","))]
+    return FiredState(max((last for first, last in pairs if first <= now_ms), default=0), int(next_ms), int(fires), pairs[0][0])

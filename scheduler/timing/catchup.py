@@ -30,17 +30,20 @@ NOTHING = Plan([], None)
 
 
 class Position(NamedTuple):
-    """Where a schedule stands: everything up to ``last_ms`` is settled, ``next_ms`` is the first instant after it."""
+    """Where a schedule stands: everything up to ``last_ms`` is settled, ``next_ms`` comes next; it is known since ``since_ms``."""
 
     last_ms: int
     next_ms: int
+    since_ms: int = 0
 
 
 def plan(schedule: Schedule, trigger: TimedTrigger, at: Position, now_ms: int, due: FindDue) -> Plan:
     """What to fire of a schedule whose next instant has come. Work and result are bounded, however long the absence was."""
-    if at.next_ms <= at.last_ms:  # a date that lay in the past when the schedule was made
-        return Plan([Shot(at.next_ms, 0, 1, "passed", make_run=False)], None)
-    if now_ms - at.next_ms <= schedule.misfire_grace_ms:
+    in_time = now_ms - at.next_ms <= schedule.misfire_grace_ms
+    if at.next_ms <= at.last_ms:  # a date that lay in the past when the schedule was made, changed or resumed
+        runs = in_time and at.next_ms < at.since_ms
+        return Plan([Shot(at.next_ms, 0) if runs else Shot(at.next_ms, 0, 1, "passed", make_run=False)], None)
+    if in_time:
         return _in_time(schedule, trigger, at, now_ms, due)
     if schedule.misfire == "skip":
         return _skipped(schedule, trigger, at, now_ms, due)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from apscheduler.job import Job
 from apscheduler.triggers.base import BaseTrigger
 
+from scheduler.core.ports import FiredState
 from scheduler.core.task import Schedule
 from scheduler.timing.catchup import NOTHING, Plan, Position, plan
 from scheduler.timing.wiring import TimedTrigger
@@ -38,7 +39,7 @@ class JobTrigger(BaseTrigger):  # type: ignore[misc]  # the library is untyped
 class ScheduleJob(Job):  # type: ignore[misc]  # the library is untyped
     """Where one Schedule stands: all up to ``last_ms`` is settled, ``next_ms`` comes next (None: never), ``fires`` were counted."""
 
-    __slots__ = ("_scheduler", "built", "fires", "last_ms", "next_ms", "plan", "schedule")
+    __slots__ = ("_scheduler", "built", "fires", "last_ms", "next_ms", "plan", "schedule", "since_ms")
 
     executor: ClassVar[str] = "default"
     coalesce: ClassVar[bool] = False  # ``plan`` has decided
@@ -51,6 +52,7 @@ class ScheduleJob(Job):  # type: ignore[misc]  # the library is untyped
         self.last_ms = 0
         self.next_ms: int | None = None
         self.fires = 0
+        self.since_ms = 0
         self.plan = NOTHING
 
     @property
@@ -69,22 +71,22 @@ class ScheduleJob(Job):  # type: ignore[misc]  # the library is untyped
     def next_run_time(self) -> datetime | None:
         return None if self.next_ms is None else to_datetime(self.next_ms)
 
-    def stand(self, last_ms: int, fires: int) -> None:
+    def stand(self, state: FiredState) -> None:
         """Take the position the store remembers; where that is our own already, the next instant is known."""
-        if last_ms != self.last_ms:
-            self.last_ms = last_ms
-            self.next_ms = self.built.next(last_ms)
-            if self.next_ms is None and self.schedule.trigger == "date" and not fires:
-                self.next_ms = self.built.next(0)  # it lies in the past: to be recorded, not run
-        self.fires = fires
-        if self.built.max_runs is not None and fires >= self.built.max_runs:
+        if state.last_ms != self.last_ms:
+            self.last_ms = state.last_ms
+            self.next_ms = self.built.next(state.last_ms)
+            if self.next_ms is None and self.schedule.trigger == "date" and not state.fires:
+                self.next_ms = self.built.next(0)  # it lies in the past: that is to be told
+        self.fires, self.since_ms = state.fires, state.since_ms
+        if self.built.max_runs is not None and state.fires >= self.built.max_runs:
             self.next_ms = None
 
     def aim(self, now_ms: int) -> Plan:
         """Decide what to fire now. Raises whatever the trigger raises."""
         if self.next_ms is None:
             return NOTHING
-        found = plan(self.schedule, self.built, Position(self.last_ms, self.next_ms), now_ms, self._scheduler.wiring.due)
+        found = plan(self.schedule, self.built, Position(self.last_ms, self.next_ms, self.since_ms), now_ms, self._scheduler.wiring.due)
         left = None if self.built.max_runs is None else self.built.max_runs - self.fires
         if left is not None and sum(shot.make_run for shot in found.shots) >= left:
             found = _at_most(found, left)
@@ -107,10 +109,5 @@ class ScheduleJob(Job):  # type: ignore[misc]  # the library is untyped
 
 def _at_most(found: Plan, left: int) -> Plan:
     """The plan up to its ``left``-th Run, which is the last one ever."""
-    shots = []
-    for shot in found.shots:
-        shots.append(shot)
-        left -= shot.make_run
-        if not left:
-            break
-    return found._replace(shots=shots, next_ms=None)
+    last = [place for place, shot in enumerate(found.shots) if shot.make_run][left - 1]
+    return found._replace(shots=found.shots[: last + 1], next_ms=None)

@@ -14,6 +14,7 @@ from scheduler.timing.job import ScheduleJob, to_datetime
 from scheduler.timing.wiring import TimedTrigger, Wiring
 
 _MOST = 500  # jobs a step: the leader must renew its lease in between
+_PARKED = "schedule %s is parked and does not fire: %s"
 _log = logging.getLogger(__name__)
 
 
@@ -31,27 +32,31 @@ class RedisJobStore(BaseJobStore):  # type: ignore[misc]  # the library is untyp
         self._store = store
         self._wiring = wiring
         self._built: dict[tuple[str, str, str], TimedTrigger] = {}
-        self._queue: list[tuple[int, str]] = []  # heap of (next_ms, name); entries that no longer hold are dropped when they come up
+        self._queue: list[tuple[int, str]] = []  # heap of (next_ms, name), one for each job that is to fire
 
     # ── From the store ────────────────────────────────────────────────────────────────────────────────────────────
 
     def load(self, now_ms: int) -> None:
         """Read everything anew. What has not changed keeps its trigger, and its next instant unless the store knows of later fires."""
         definitions, paused = self._store.load_schedules(), self._store.paused_schedules()
-        earlier, parked, self._built = self.jobs, self.parked, {}
-        self.jobs, self.parked, self.paused = {}, {}, paused
+        jobs: dict[str, ScheduleJob] = {}
+        parked: dict[str, str] = {}
+        self._built = {}
         for name, (schedule, state) in definitions.items():
             try:
-                self.jobs[name] = self._job(earlier.get(name), schedule, state, now_ms)
+                jobs[name] = self._job(self.jobs.get(name), schedule, state, now_ms)
             except Exception as error:
-                self._park(name, f"{type(error).__name__}: {error}", known=parked.get(name))
+                parked[name] = f"{type(error).__name__}: {error}"
+                if parked[name] != self.parked.get(name):
+                    _log.error(_PARKED, name, parked[name])
+        self.jobs, self.parked, self.paused = jobs, parked, paused
         self._queue = [(job.next_ms, name) for name, job in self.jobs.items() if job.next_ms is not None and name not in paused]
         heapq.heapify(self._queue)
 
     def _job(self, job: ScheduleJob | None, schedule: Schedule, state: FiredState, now_ms: int) -> ScheduleJob:
         if job is None or (job.schedule is not schedule and job.schedule != schedule):
             job = ScheduleJob(self._scheduler, schedule, self._trigger(schedule))
-        job.stand(state.last_ms or now_ms, state.fires)
+        job.stand(state._replace(last_ms=state.last_ms or now_ms))
         return job
 
     def _trigger(self, schedule: Schedule) -> TimedTrigger:
@@ -65,12 +70,12 @@ class RedisJobStore(BaseJobStore):  # type: ignore[misc]  # the library is untyp
     def park(self, name: str, error: Exception) -> None:
         """Take a schedule out of service until the next ``load``; its instants are caught up after that."""
         self.jobs.pop(name, None)
-        self._park(name, f"{type(error).__name__}: {error}", known=None)
+        self.parked[name] = f"{type(error).__name__}: {error}"
+        _log.error(_PARKED, name, self.parked[name])
 
-    def _park(self, name: str, reason: str, known: str | None) -> None:
-        self.parked[name] = reason
-        if reason != known:
-            _log.error("schedule %s is parked and does not fire: %s", name, reason)
+    def rebuild(self) -> None:
+        """The next ``load`` builds every trigger anew, as the code of some may have changed."""
+        self.jobs, self._queue = {}, []
 
     def forget(self, names: set[str]) -> None:
         """Where these stand is not certain any more: the next ``load`` finds out."""
@@ -82,13 +87,7 @@ class RedisJobStore(BaseJobStore):  # type: ignore[misc]  # the library is untyp
     @property
     def next_ms(self) -> int | None:
         """The earliest instant of all that are to fire."""
-        while self._queue:
-            next_ms, name = self._queue[0]
-            job = self.jobs.get(name)
-            if job is not None and job.next_ms == next_ms:
-                return next_ms
-            heapq.heappop(self._queue)
-        return None
+        return self._queue[0][0] if self._queue else None
 
     def get_due_jobs(self, now: datetime) -> list[ScheduleJob]:  # noqa: ARG002 - the store's clock says what is due
         now_ms, found = self._scheduler.now_ms(), list[ScheduleJob]()

@@ -21,7 +21,7 @@ class Leader:
     and a death half a second after the lease's end.
     """
 
-    def __init__(  # noqa: PLR0913 - the two callbacks and the clock have defaults that suit
+    def __init__(
         self,
         store: ScheduleStore,
         instance: str,

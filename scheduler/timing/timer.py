@@ -48,7 +48,7 @@ class Timer(BaseScheduler):  # type: ignore[misc]  # the library is untyped
         self._yaml: Sequence[Schedule] | None = None
         self._looked: float | None = None
         self._generation = -1
-        self._outdated = True
+        self._outdated, self._rebuild = True, False
         self._trouble, self._trouble_since = "", 0.0
         self.add_jobstore(self.jobs)
         self.add_executor(FireExecutor(self._batch, wiring, self.jobs.park))
@@ -118,6 +118,9 @@ class Timer(BaseScheduler):  # type: ignore[misc]  # the library is untyped
 
     def _load(self) -> None:
         self._outdated = False
+        if self._rebuild:
+            self._rebuild = False
+            self.jobs.rebuild()
         try:
             self.jobs.load(self.now_ms())
         except BaseException:
@@ -203,8 +206,9 @@ class Timer(BaseScheduler):  # type: ignore[misc]  # the library is untyped
         self._find(name)
         return self._store.pause_schedule(name, on=False)
 
-    def reload(self) -> None:
-        """Read all schedules again with the next step, and try again what is parked."""
+    def reload(self, *, rebuild: bool = False) -> None:
+        """Read all schedules again with the next step, and try again what is parked; ``rebuild``: the code of triggers has changed."""
+        self._rebuild = self._rebuild or rebuild
         self._outdated = True
 
     def _refuse_yaml(self, name: str) -> None:

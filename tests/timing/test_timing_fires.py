@@ -93,7 +93,7 @@ def test_a_bound_on_the_number_of_runs_holds_over_a_change_of_leader(world: Any,
     world.work(second)
     world.go(10_000, second)
     assert world.runs() == world.expected(START_MS + 1000, START_MS + 5000)
-    assert world.book.load_schedules()["tick"][1] == (START_MS + 5000, 0, 5)
+    assert world.book.load_schedules()["tick"][1] == (START_MS + 5000, 0, 5, START_MS)
     again = world.timer("c")
     second.leader.resign()
     world.work(again)
@@ -139,8 +139,35 @@ def test_a_date_in_the_past_is_recorded_once_and_does_not_run(world: Any, make: 
     assert world.missed() == [("tick", "passed", 1)]
 
 
+def test_a_date_that_has_only_just_passed_when_it_is_made_runs(world: Any, make: Any) -> None:
+    """Somebody asked for "now", and the request took a moment."""
+    timer = world.timer()
+    world.work(timer)
+    world.pass_ms(5000)
+    timer.add(make(trigger="date", args={"run_date": "2027-01-15T08:00:03+00:00"}))
+    world.go(2000, timer)
+    assert world.runs() == [fire_id("tick", START_MS + 3000)]
+    again = world.timer("again")
+    timer.leader.resign()
+    world.work(again)
+    world.go(2000, again)
+    assert len(world.runs()) == 1
+
+
+def test_a_date_that_passed_during_a_pause_does_not_run(world: Any, make: Any) -> None:
+    timer = world.timer()
+    timer.add(make(trigger="date", args={"run_date": "2027-01-15T08:00:03+00:00"}))
+    timer.pause("tick")
+    world.work(timer)
+    world.go(5000, timer)
+    timer.resume("tick")
+    world.go(5000, timer)
+    assert world.runs() == []
+    assert world.missed() == [("tick", "passed", 1)]
+
+
 @pytest.mark.parametrize(
-    ("overlap", "made", "skipped"), [("allow", 3, 7), ("skip", 1, 9), ("queue_one", 2, 8), ("replace", 10, 0)], ids=lambda value: str(value)
+    ("overlap", "made", "skipped"), [("allow", 3, 7), ("skip", 1, 9), ("queue_one", 2, 8), ("replace", 10, 0)], ids=str
 )
 def test_overlap_is_decided_with_the_fire_and_every_skip_is_told(world: Any, make: Any, overlap: str, made: int, skipped: int) -> None:
     world.save(make(overlap=overlap, max_instances=3))
