@@ -1,7 +1,7 @@
 """RunQueue: the live state behind one object. Each method is one atomic step in Redis; nothing else writes Run state."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scheduler.core.errors import IntakeClosedError
@@ -96,9 +96,13 @@ class RunQueue:
         """Runs a fenced worker still holds; [] once it holds none, and then it is forgotten."""
         return [Orphan(claim_from_reply(row), int(row[8])) for row in self._call("orphans", worker, most)]
 
-    def sweep(self, *, rescue: bool, longest_lease_ms: int, most: int = 200) -> Sweep:
-        """Move what is due, open lanes whose time has come, fence workers whose lease ran out (unless ``rescue`` is False)."""
-        now, next_due, fenced, moved = self._call("sweep", most, int(rescue), longest_lease_ms)
+    def sweep(self, *, expected_ms: int | None, longest_lease_ms: int, most: int = 200) -> Sweep:
+        """Move what is due, open lanes whose time has come, fence workers whose lease ran out.
+
+        ``expected_ms``: what the store's clock should say. When it says something else by more than a second, or for None,
+        nobody is fenced.
+        """
+        now, next_due, fenced, moved = self._call("sweep", most, "" if expected_ms is None else expected_ms, longest_lease_ms)
         return Sweep(int(now), int(next_due), fenced, int(moved))
 
     def retain(self, *, keep: int, keep_ms: int, events: int, most: int = 200) -> int:
@@ -177,6 +181,16 @@ class RunQueue:
 
     def _range(self, key: str, most: int) -> list[str]:
         return list(self.client.zrange(f"{self.prefix}{key}", 0, most))
+
+    # ── GPUs ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def reserve_gpu(self, run_id: str, capacity_mb: Mapping[str, int], need_mb: int, count: int) -> list[str]:
+        """``need_mb`` on ``count`` of these cards (uuid → MiB all Runs may hold together, best first), or []."""
+        cards = [fact for card in capacity_mb.items() for fact in card]
+        return list(self._call("reserve_gpu", run_id, need_mb, count, *cards))
+
+    def release_gpu(self, run_id: str) -> None:
+        self._call("release_gpu", run_id)
 
     # ── Logs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

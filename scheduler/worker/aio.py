@@ -7,8 +7,8 @@ from typing import Any
 
 from scheduler.core.outcome import Outcome
 from scheduler.worker import context
-from scheduler.worker.attempt import Attempt, timed_out
-from scheduler.worker.capture import outcome_of_exception, outcome_of_result
+from scheduler.worker.attempt import Attempt
+from scheduler.worker.capture import outcome_of_exception, outcome_of_result, timed_out
 
 IGNORED_S = 0.3  # how long a coroutine may go on after it was cancelled
 
@@ -30,15 +30,30 @@ class AsyncSlots:
         return handle
 
     def close(self) -> None:
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        """Cancel what still runs, and end the loop."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="asyncio-slots", daemon=True).start()
+                threading.Thread(target=_serve, args=(self._loop,), name="asyncio-slots", daemon=True).start()
             return self._loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """The thread of the loop; at its end every coroutine gets one step to clean up."""
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+    leftover = asyncio.all_tasks(loop)
+    for task in leftover:
+        task.cancel()
+    if leftover:
+        loop.run_until_complete(asyncio.wait(leftover, timeout=IGNORED_S))
+    loop.close()
 
 
 class AsyncHandle:
@@ -59,7 +74,7 @@ class AsyncHandle:
         self._task.add_done_callback(self._ended)
         limit_ms = self._attempt.task.timeout_ms
         if limit_ms is not None:
-            self._loop.call_later(limit_ms / 1000, self._attempt.tell, timed_out(self._attempt.task))
+            self._loop.call_later(limit_ms / 1000, self._attempt.tell, timed_out(self._attempt.task.name, limit_ms))
 
     def stop(self, why: Outcome) -> None:
         """Cancel; the outcome is ``why``, at the latest a moment later."""

@@ -11,7 +11,7 @@ from scheduler.core.clock import monotonic, perf_counter
 from scheduler.core.context import current_attempt
 from scheduler.core.decide import History, decide
 from scheduler.core.errors import GateClosedError
-from scheduler.core.outcome import Error, Kind, Outcome
+from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.ports import Handle, Job
 from scheduler.core.run import Claim, Settlement
 from scheduler.core.states import Reason, State
@@ -79,6 +79,7 @@ def prepare(claim: Claim, task: Task) -> Attempt:
         alone,
         {},
         task.log_runs,
+        task.max_attempts,
     )
     return Attempt(claim, task, job)
 
@@ -153,9 +154,3 @@ def error_json(outcome: Outcome) -> str:
         return ""
     facts: Mapping[str, Any] = asdict(outcome.error)
     return json.dumps({name: facts[name] for name in ("type", "message", "traceback")}, ensure_ascii=False)
-
-
-def timed_out(task: Task) -> Outcome:
-    """The outcome of a Run that was over its deadline, with the seed's message."""
-    seconds = (task.timeout_ms or 0) / 1000
-    return Outcome(Kind.TIMED_OUT, error=Error("TimeoutError", f"任务 {task.name} 执行超时 ({seconds:g}秒)"))

@@ -58,9 +58,9 @@ def crashed(how: str) -> Outcome:
     return Outcome(Kind.CRASHED, error=Error("Crashed", how, bases=("Crashed", "Exception")))
 
 
-def timed_out(task: str, timeout_ms: int) -> Outcome:
+def timed_out(task: str, timeout_ms: int | None) -> Outcome:
     """The outcome of an attempt that ran past its deadline; ``retry_on: [TimeoutError]`` matches it."""
-    message = f"任务 {task} 执行超时 ({timeout_ms / 1000:g}秒)"
+    message = f"任务 {task} 执行超时 ({(timeout_ms or 0) / 1000:g}秒)"
     return Outcome(Kind.TIMED_OUT, error=Error("TimeoutError", message, bases=("TimeoutError", "OSError", "Exception")))
 
 

@@ -5,8 +5,8 @@ The conductor (see ``baton``) is the only thread that talks turns with the queue
 """
 
 import logging
-import os
 import select
+import socket
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -50,9 +50,8 @@ class Worker:
         self._unsure: tuple[str, list[Settlement]] | None = None  # a turn whose reply has not come yet
         self._turns = 0
         self._closed = False
-        self._ear, self._mouth = os.pipe()
-        os.set_blocking(self._ear, False)
-        os.set_blocking(self._mouth, False)
+        self._ear, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
         self._baton = Baton(name, self._conduct)
 
     # ── From outside ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -102,6 +101,9 @@ class Worker:
                     return
             if not self._turn():
                 self._wait()
+        self._wake.close()
+        self._ear.close()
+        self._mouth.close()
 
     def _next_claim(self) -> Claim | None:
         """The next of the inbox, if a thread may take it; ``drain`` may empty the inbox at the same time."""
@@ -155,14 +157,14 @@ class Worker:
         try:
             self._wake.arm(WAIT_S)
             line = self._wake.fileno()
-            ready, _, _ = select.select([line, self._ear], [], [], WAIT_S + 2)
+            ready = select.select([line, self._ear.fileno()], [], [], WAIT_S + 2)[0]
             if line in ready and self._wake.read() == "cancel":
                 self.cancel(self._queue.cancels(self.name)[0])
         except Exception as error:
             self._outage(error)
             return
-        if self._ear in ready:
-            os.read(self._ear, 4096)
+        if self._ear.fileno() in ready:
+            self._ear.recv(4096)
 
     def _outage(self, error: Exception) -> None:
         self._pace.store_is_away(error)
@@ -183,7 +185,7 @@ class Worker:
     def _poke(self) -> None:
         """Wake the conductor if it waits; a full pipe means that it has pokes to read already."""
         with suppress(OSError):
-            os.write(self._mouth, b"!")
+            self._mouth.send(b"!")
 
     # ── Runs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,8 +13,9 @@ from scheduler.core.run import Claim
 from scheduler.core.task import Task
 from scheduler.worker import attempt as pipeline
 from scheduler.worker import context
-from scheduler.worker.attempt import Attempt, Layer, timed_out
+from scheduler.worker.attempt import Attempt, Layer
 from scheduler.worker.baton import interrupt
+from scheduler.worker.capture import timed_out
 from scheduler.worker.context import RunContext
 
 OVERRUN_S = 0.3  # between asking a thread to stop at its deadline and giving it up
@@ -134,7 +135,7 @@ class Slots:
         now = monotonic()
         for attempt in list(self._threads.values()):
             if attempt.why is None and attempt.deadline is not None and now >= attempt.deadline:
-                attempt.tell(timed_out(attempt.task))
+                attempt.tell(timed_out(attempt.task.name, attempt.task.timeout_ms))
             elif attempt.why is not None:
                 patience = OVERRUN_S if attempt.why.kind is Kind.TIMED_OUT else GIVE_UP_S
                 if now - attempt.told_at > patience:

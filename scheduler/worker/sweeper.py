@@ -11,7 +11,8 @@ from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.ports import Orphan, WorkerQueue
 from scheduler.core.run import Settlement
 from scheduler.core.task import Task
-from scheduler.worker.attempt import error_json, timed_out
+from scheduler.worker.attempt import error_json
+from scheduler.worker.capture import timed_out
 
 log = logging.getLogger("scheduler.sweeper")
 
@@ -57,7 +58,7 @@ class Sweeper:
 
     def step(self) -> float:
         try:
-            sweep = self._queue.sweep(rescue=self._clock() >= self._trusted_from, longest_lease_ms=self._leases.lease_ms)
+            sweep = self._queue.sweep(expected_ms=self._expected_ms(), longest_lease_ms=self._leases.lease_ms)
             self._watch_clock(sweep.now_ms)
             for worker in sweep.fenced:
                 self.rescue(worker)
@@ -83,7 +84,7 @@ class Sweeper:
         task = self._find_task(claim.task) or Task(name=claim.task, target="")
         ran_ms = (self._seen[0] - orphan.started_ms) if self._seen else 0
         late = task.timeout_ms is not None and ran_ms > task.timeout_ms
-        outcome = timed_out(task) if late else Outcome(Kind.LOST)
+        outcome = timed_out(task.name, task.timeout_ms) if late else Outcome(Kind.LOST)
         decision = decide(task, History(claim.attempt, claim.losses, claim.crashes), outcome, self._random)
         return Settlement(
             claim.id,
@@ -96,6 +97,12 @@ class Sweeper:
             error=error_json(outcome),
             duration_ms=max(0, ran_ms),
         )
+
+    def _expected_ms(self) -> int | None:
+        """What the store's clock should say now; None while leases are not to be trusted."""
+        if self._seen is None or self._clock() < self._trusted_from:
+            return None
+        return round(self._seen[0] + (self._clock() - self._seen[1]) * 1000)
 
     def _watch_clock(self, now_ms: int) -> None:
         """When the server's clock stepped, leases mean nothing until everybody has beaten in the new time."""

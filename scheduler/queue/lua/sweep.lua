@@ -1,6 +1,6 @@
 --[[ sweep: what is due becomes pending, closed lanes whose time has come open, workers whose lease ran out are fenced.
 keys: the centre's prefix
-args: now, most, rescue (1; 0 while the server's clock is not trusted), longest_lease_ms
+args: now, most, expected (what the clock should say by the caller's monotonic one; '' = leases are not looked at), longest_lease_ms
 returns: {now, milliseconds to the next due Run (-1: none), {fenced workers that still hold Runs}, how many were moved}
 flags: allow-oom
 ]]
@@ -40,7 +40,8 @@ local function sweep(keys, args)
     local far = redis.call('ZRANGEBYSCORE', P .. 'leases', now + longest + 1000, '+inf', 'LIMIT', 0, 200)
     for i = 1, #far do redis.call('ZADD', P .. 'leases', now + longest, far[i]) end
   end
-  if args[3] == '1' then
+  -- A clock that has stepped says nothing about who is dead.
+  if args[3] ~= '' and math.abs(now - tonumber(args[3])) <= 1000 then
     local expired = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, most)
     for i = 1, #expired do fence(P, now, expired[i]) end
   end
