@@ -1,0 +1,50 @@
+"""Tasks of the fault runs: honest work that leaves a line in the effect log at each step."""
+
+import asyncio
+import os
+
+from scheduler import current_run
+from scheduler.core.clock import monotonic, now_ms, sleep
+
+
+def note(phase: str) -> None:
+    """One line, one write(2): concurrent writers never mix, and what was written survives any kill."""
+    run = current_run()
+    line = f"{now_ms()} {run.id} {run.token} {phase} {os.getpid()}\n"
+    fd = os.open(os.path.join(os.environ["PYTHON_CLUSTER"], "effects.log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)  # noqa: PTH118
+    try:
+        os.write(fd, line.encode())
+    finally:
+        os.close(fd)
+
+
+def nothing() -> None:
+    note("start")
+
+
+def quiet() -> None:
+    """Not even a line: for measuring."""
+
+
+def nap(seconds: float = 0.1) -> str:
+    note("start")
+    sleep(seconds)
+    note("end")
+    return current_run().id
+
+
+async def doze(seconds: float = 0.1) -> str:
+    note("start")
+    await asyncio.sleep(seconds)
+    note("end")
+    return current_run().id
+
+
+def pulse(seconds: float = 10.0, every: float = 0.05) -> None:
+    """A body whose life can be seen in the log."""
+    end = monotonic() + seconds
+    note("start")
+    while monotonic() < end:
+        sleep(every)
+        note("pulse")
+    note("end")
