@@ -5,26 +5,23 @@ from dataclasses import dataclass
 from heapq import merge
 from itertools import groupby
 
-from scheduler.triggers.trigger import BuiltTrigger, walk
+from scheduler.triggers.trigger import BuiltTrigger, Source
 
 _MAX_QUESTIONS = 6_000  # to single triggers, in one search for a common instant: some ten microseconds each
 
 
 @dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(Source):
     """Fires when one or more of ``triggers`` do."""
 
     triggers: Sequence[BuiltTrigger]
-
-    def next(self, after_ms: int) -> int | None:
-        return min((instant for each in self.triggers if (instant := each.next(after_ms)) is not None), default=None)
 
     def instants(self, after_ms: int) -> Iterator[int]:
         return (instant for instant, _ in groupby(merge(*(each.instants(after_ms) for each in self.triggers))))
 
 
 @dataclass(frozen=True, slots=True)
-class AllOf:
+class AllOf(Source):
     """Fires at the instants that all ``triggers`` share. Each leap goes to the latest of their next ones: the rarest sets the pace."""
 
     triggers: Sequence[BuiltTrigger]
@@ -40,9 +37,6 @@ class AllOf:
             if candidate == min(known):
                 return candidate
         return None
-
-    def instants(self, after_ms: int) -> Iterator[int]:
-        return walk(self, after_ms)
 
     def _size(self) -> int:
         return sum(len(each.source.triggers) if isinstance(each.source, AnyOf) else 1 for each in self.triggers)

@@ -1,4 +1,4 @@
-"""Cron: the local times whose fields all match.
+"""Cron: the local times whose fields all match, from a crontab line (read by cronsim) or from APScheduler's fields.
 
 Which crons follow the clock's hands through a change to or from daylight saving time is told by the **hour** field: one that
 begins with ``*`` (``*``, ``*/2``) or lists all 24 hours stands for "every so often", and fires at each matching reading. With any
@@ -8,89 +8,66 @@ fires once, after the jump, and a repeated hour does the work of one.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from calendar import monthrange
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from scheduler.triggers.crontab import parse_expression
-from scheduler.triggers.errors import TriggerError
-from scheduler.triggers.fields import FIELDS, day_rule, numbers
-from scheduler.triggers.zones import DAY
+from cronsim import CronSim, CronSimError
 
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
-# The longest wait of any pattern of the calendar: 29 February on a given weekday, across a year such as 2100.
-_HORIZON_DAYS = 40 * 366
+from scheduler.triggers.errors import TriggerError
+from scheduler.triggers.fields import CRONTAB, FIELDS, WEEKDAYS, numbers, terms
+from scheduler.triggers.wallclock import Pattern, day_number
+from scheduler.triggers.zones import EPOCH, EPOCH_DAY, LAST_YEAR
+
+_LONGEST = 200
+_EVERY_YEAR = range(1969, LAST_YEAR + 1)
+_HORIZON_YEARS = 41  # the longest wait of any pattern of the calendar: 29 February on a given weekday, across a year such as 2100
+_PLACES = {"1st": "#1", "2nd": "#2", "3rd": "#3", "4th": "#4", "5th": "#5", "last": "L"}
+_ANY = EPOCH.replace(tzinfo=None)  # cronsim wants a start, of which judging days makes no use
 
 
 @dataclass(frozen=True, slots=True)
-class Cron:
-    """``years`` is empty for every year; ``matches`` judges days of a right month; ``seconds`` are those of an hour that match."""
+class _Days:
+    """The days of ``years`` and ``months`` that match."""
 
-    years: tuple[int, ...]
+    years: Sequence[int]
     months: tuple[int, ...]
     matches: Callable[[date], bool]
-    hours: tuple[int, ...]
-    seconds: tuple[int, ...]
-    follows: bool
 
-    def seek(self, local: int) -> int | None:
-        start = self._enter_year(local // DAY)
-        day = None if start is None else next(self._days(start, start + _HORIZON_DAYS), None)
-        return None if day is None else day * DAY
-
-    def times(self, start: int, end: int) -> Iterator[int]:
-        first, second = divmod(-(-start // 1000), DAY // 1000)
-        for day in self._days(first, (end - 1) // DAY):
-            for found in self._day_seconds(second if day == first else 0):
-                local = day * DAY + found * 1000
-                if local >= end:
+    def __call__(self, first: int, last: int) -> Iterator[int]:
+        place = bisect_left(self.years, date.fromordinal(first + EPOCH_DAY).year)
+        for year in self.years[place : place + _HORIZON_YEARS]:
+            for month in self.months:
+                days = _month(year, month)
+                if days.start > last:
                     return
-                yield local
-
-    def _days(self, start: int, last: int) -> Iterator[int]:
-        """The matching days, counted from 1970, with ``start`` ≤ day ≤ ``last``."""
-        day = self._enter_year(start)
-        while day is not None and day <= last:
-            moment = date.fromordinal(day + _EPOCH_DAY)
-            if moment.month not in self.months:
-                place = bisect_left(self.months, moment.month)
-                year, place = moment.year + place // len(self.months), place % len(self.months)
-                day = self._enter_year(date(year, self.months[place], 1).toordinal() - _EPOCH_DAY)
-                continue
-            if self.matches(moment):
-                yield day
-            day = self._enter_year(day + 1)
-
-    def _enter_year(self, day: int) -> int | None:
-        """``day`` itself when its year matches, else the first day of the next year that does."""
-        if not self.years:
-            return day
-        year = date.fromordinal(day + _EPOCH_DAY).year
-        place = bisect_left(self.years, year)
-        if place == len(self.years):
-            return None
-        return day if self.years[place] == year else date(self.years[place], 1, 1).toordinal() - _EPOCH_DAY
-
-    def _day_seconds(self, second: int) -> Iterator[int]:
-        """The matching seconds of a day from ``second`` on."""
-        first_hour, rest = divmod(second, 3600)
-        for hour in self.hours[bisect_left(self.hours, first_hour) :]:
-            for place in range(bisect_left(self.seconds, rest) if hour == first_hour else 0, len(self.seconds)):
-                yield hour * 3600 + self.seconds[place]
+                if days.stop <= first:
+                    continue
+                for day in range(max(first, days.start), min(last + 1, days.stop)):
+                    if self.matches(date.fromordinal(day + EPOCH_DAY)):
+                        yield day
 
 
-def cron(args: Mapping[str, Any]) -> Cron:
+@lru_cache(maxsize=2048)
+def _month(year: int, month: int) -> range:
+    """The days of a month, counted from 1970."""
+    first = day_number(date(year, month, 1))
+    return range(first, first + monthrange(year, month)[1])
+
+
+def cron(args: Mapping[str, Any]) -> Pattern:
     """From one ``expression``, or from APScheduler's fields, which must all match."""
     given = [name for name in FIELDS if name in args]
-    if "expression" in args:
+    if "expression" not in args:
         if given:
-            raise TriggerError(f"expression and {', '.join(given)} exclude each other: write one or the other", given[0])
-        return _from_expression(args["expression"])
-    if not given:
+            return _from_fields(field_texts(args))
         raise TriggerError(f"cron needs an expression, or one or more of {', '.join(FIELDS)}")
-    return _from_fields(field_texts(args))
+    if given:
+        raise TriggerError(f"expression and {', '.join(given)} exclude each other: write one or the other", given[0])
+    return _from_expression(args["expression"])
 
 
 def field_texts(args: Mapping[str, Any]) -> dict[str, str]:
@@ -103,33 +80,60 @@ def field_texts(args: Mapping[str, Any]) -> dict[str, str]:
     return texts
 
 
+def crontab_day(text: str) -> tuple[list[str], list[str]]:
+    """The field ``day`` in crontab's words: days of the month, and places of weekdays in the month; one of the two must fit."""
+    days, places = [], []
+    for term in terms(text):
+        place, _, weekday = term.partition(" ")
+        if weekday:
+            places.append(f"{(WEEKDAYS.index(weekday) + 1) % 7}{_PLACES[place]}")
+        else:
+            days.append(term.replace("last", "L"))
+    return days, places
+
+
 def _text(value: object, name: str) -> str:
     if isinstance(value, int | str) and not isinstance(value, bool):
         return str(value).strip()
     raise TriggerError(f'{name} {value!r} must be a number or a text such as "*/5", "1-5" or "1,15"', name)
 
 
-def _from_fields(texts: dict[str, str]) -> Cron:
-    found = {name: numbers(name, texts[name]) for name in ("year", "month", "hour", "minute", "second")}
-    years = () if texts["year"] == "*" else tuple(sorted(found["year"]))
-    seconds = _hour_seconds(found["minute"], found["second"])
-    return Cron(
-        years, tuple(sorted(found["month"])), day_rule(texts), tuple(sorted(found["hour"])), seconds, _follows(texts["hour"], found["hour"])
-    )
+def _from_fields(texts: Mapping[str, str]) -> Pattern:
+    years = _EVERY_YEAR if texts["year"] == "*" else numbers("year", FIELDS["year"], texts["year"])
+    found = {name: numbers(name, field, texts[name]) for name, field in FIELDS.items() if name != "year"}
+    weeks, weekdays = frozenset(found["week"]), found["day_of_week"]
+    days, places = (",".join(words) for words in crontab_day(texts["day"]))
+    in_month = CronSim(f"0 0 {days.replace('*', '1-31') or '*'} * {places or '*'}", _ANY).match_day
+
+    def matches(day: date) -> bool:
+        return day.weekday() in weekdays and (len(weeks) == 53 or day.isocalendar().week in weeks) and in_month(day)
+
+    moments = _moments(found["minute"], found["second"])
+    return Pattern(_Days(years, found["month"], matches), found["hour"], moments, _follows(texts["hour"], found["hour"]))
 
 
-def _from_expression(text: object) -> Cron:
-    parsed = parse_expression(text)
-    seconds = _hour_seconds(frozenset(parsed.minutes), frozenset(parsed.seconds))
-    follows = _follows(parsed.parts[2], parsed.hours)
-    return Cron((), tuple(sorted(parsed.months)), parsed.match_day, tuple(sorted(parsed.hours)), seconds, follows)
+def _from_expression(text: object) -> Pattern:
+    parts = text.lower().split() if isinstance(text, str) and len(text) <= _LONGEST else []
+    if len(parts) not in {5, 6}:
+        shape = "minute hour day month weekday, or six fields with seconds first"
+        raise TriggerError(f'expression {str(text)[:_LONGEST]!r} needs five fields ({shape}), such as "0 9 * * mon-fri"', "expression")
+    parts = ["0", *parts][-6:]
+    try:
+        found = {name: numbers(name, field, part) for (name, field), part in zip(CRONTAB.items(), parts, strict=True)}
+        matches = CronSim(" ".join(parts), _ANY).match_day
+    except TriggerError as error:
+        raise TriggerError(f"expression {text!r}: {error}", "expression") from None
+    except CronSimError:
+        raise TriggerError(f"expression {text!r} never fires: its months have no such day", "expression") from None
+    moments = _moments(found["minute"], found["second"])
+    return Pattern(_Days(_EVERY_YEAR, found["month"], matches), found["hour"], moments, _follows(parts[2], found["hour"]))
 
 
-def _follows(text: str, hours: Iterable[int]) -> bool:
-    return text.startswith("*") or len(set(hours)) == 24
+def _follows(text: str, hours: tuple[int, ...]) -> bool:
+    return text.startswith("*") or len(hours) == 24
 
 
 @lru_cache(maxsize=256)
-def _hour_seconds(minutes: frozenset[int], seconds: frozenset[int]) -> tuple[int, ...]:
-    """Shared among schedules: a cron that names every second has 3,600 of them."""
-    return tuple(minute * 60 + second for minute in sorted(minutes) for second in sorted(seconds))
+def _moments(minutes: tuple[int, ...], seconds: tuple[int, ...]) -> tuple[int, ...]:
+    """The milliseconds after the hour; shared among schedules, as a cron that names every second has 3,600 of them."""
+    return tuple((minute * 60 + second) * 1000 for minute in minutes for second in seconds)

@@ -1,21 +1,23 @@
 """Triggers written by users: a class whose ``next(after_ms)`` is asked from a thread of its own, so that a loop in it stalls nobody."""
 
 import ctypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any
 
+from scheduler.core.nearest import did_you_mean
 from scheduler.core.ports import Trigger
-from scheduler.triggers.errors import TriggerError, nearest
-from scheduler.triggers.trigger import walk
+from scheduler.triggers.errors import TriggerError
+from scheduler.triggers.trigger import Source
 
 BUDGET_SECONDS = 0.1
 _TRIES = 2  # an overloaded machine may take the processor away for longer than the budget once
 
 
 @dataclass(frozen=True, slots=True)
-class Custom:
+class Custom(Source):
     """The user's object. Its exceptions, wrong answers and overruns all come out as TriggerErrors that name its class."""
 
     name: str
@@ -27,43 +29,26 @@ class Custom:
             return answer
         raise TriggerError(f"{self.name}.next({after_ms}) gave {answer!r}: it must give a whole number above {after_ms}, or None", "class")
 
-    def instants(self, after_ms: int) -> Iterator[int]:
-        return walk(self, after_ms)
-
     def _ask(self, after_ms: int) -> Any:
         for _ in range(_TRIES):
-            call = _Call(self.trigger, after_ms)
-            if call.finished():
-                if call.error is None:
-                    return call.answer
-                text = f"{type(call.error).__name__}: {call.error}"
-                raise TriggerError(f"{self.name}.next({after_ms}) raised {text}", "class") from call.error
+            call: Future[Any] = Future()
+            thread = Thread(target=_call, args=(call, self.trigger, after_ms), name="custom-trigger", daemon=True)
+            thread.start()
+            thread.join(BUDGET_SECONDS)
+            if not thread.is_alive():
+                if error := call.exception():
+                    raise TriggerError(f"{self.name}.next({after_ms}) raised {type(error).__name__}: {error}", "class") from error
+                return call.result()
+            # Pure Python code obeys this; a call that hangs in C is left behind.
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
         raise TriggerError(f"{self.name}.next({after_ms}) took longer than {BUDGET_SECONDS:g} s", "class")
 
 
-class _Call(Thread):
-    """One question to a user's trigger."""
-
-    def __init__(self, trigger: Trigger, after_ms: int) -> None:
-        super().__init__(name="custom-trigger", daemon=True)
-        self._trigger, self._after_ms = trigger, after_ms
-        self.answer: Any = None
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self.answer = self._trigger.next(self._after_ms)
-        except BaseException as error:
-            self.error = error
-
-    def finished(self) -> bool:
-        """Whether the answer came within the budget; a call that overran is told to end, which pure Python code obeys."""
-        self.start()
-        self.join(BUDGET_SECONDS)
-        if self.is_alive():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), ctypes.py_object(SystemExit))
-            return False
-        return True
+def _call(call: Future[Any], trigger: Trigger, after_ms: int) -> None:
+    try:
+        call.set_result(trigger.next(after_ms))
+    except BaseException as error:
+        call.set_exception(error)
 
 
 def custom(args: Mapping[str, Any], register: Mapping[str, type]) -> Custom:
@@ -71,7 +56,7 @@ def custom(args: Mapping[str, Any], register: Mapping[str, type]) -> Custom:
     name = args.get("class")
     if not isinstance(name, str) or name not in register:
         known = ", ".join(register) or "none"
-        raise TriggerError(f"class {name!r} is not a registered trigger: known are {known}{nearest(name, register)}", "class")
+        raise TriggerError(f"class {name!r} is not a registered trigger: known are {known}{did_you_mean(name, register)}", "class")
     try:
         trigger = register[name](**{key: value for key, value in args.items() if key != "class"})
     except Exception as error:

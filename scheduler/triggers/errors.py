@@ -1,7 +1,8 @@
-"""The one error of this package, and the words that help its reader."""
+"""The one error of this package, and the checks that several kinds of trigger share."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+
+from scheduler.core.nearest import did_you_mean
 
 
 class TriggerError(ValueError):
@@ -14,24 +15,13 @@ class TriggerError(ValueError):
         super().__init__(message)
         self.key = key
 
-    def within(self, *path: str | int) -> "TriggerError":
-        """The same error, seen from a trigger that holds the wrong one at ``path``."""
-        return TriggerError(str(self), *path, *self.key)
-
-
-def nearest(word: object, known: Iterable[str]) -> str:
-    """``", did you mean 'x'?"``, or nothing where no known word is near."""
-    by_lower = {name.lower(): name for name in known}
-    found = get_close_matches(str(word).lower(), by_lower, n=1)
-    return f", did you mean {by_lower[found[0]]!r}?" if found else ""
-
 
 def check_choice(what: str, value: object, allowed: Iterable[str], *key: str | int) -> str:
     """``value`` if it is one of ``allowed``; else a TriggerError at ``key`` that lists them."""
     names = list(allowed)
     if isinstance(value, str) and value in names:
         return value
-    raise TriggerError(f"{what} {value!r} is not known: allowed are {', '.join(names)}{nearest(value, names)}", *key)
+    raise TriggerError(f"{what} {value!r} is not known: allowed are {', '.join(names)}{did_you_mean(value, names)}", *key)
 
 
 def whole(value: object, name: str, low: int, high: int) -> int:

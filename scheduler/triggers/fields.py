@@ -1,131 +1,97 @@
-"""The fields of a cron in APScheduler's manner (``hour: 9``, ``day: last fri``), read into sets of numbers and a rule for days.
+"""The fields of a cron, read into sets of numbers: those of APScheduler's manner (``hour: 9``), and those of a crontab line.
 
-Weekdays are names here: their numbers mean Monday = 0 to APScheduler and Sunday = 0 to crontab, and ``1-5`` written for
-Monday to Friday fired from Tuesday to Saturday. A range of weekdays may run over the end of the week (``sat-mon``).
+In ``day_of_week`` weekdays are names: their numbers mean Monday = 0 to APScheduler and Sunday = 0 to crontab, and ``1-5`` written
+for Monday to Friday fired from Tuesday to Saturday. A range of names may run over the end of the week (``sat-mon``).
 """
 
 import re
-from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import NamedTuple
 
-from scheduler.triggers.errors import TriggerError, nearest
+from scheduler.core.nearest import did_you_mean
+from scheduler.triggers.errors import TriggerError
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_POSITIONS = {"1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "last": -1}
-_TERM = re.compile(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?", re.ASCII)
+_TERM = re.compile(r"(?:\*|(\w+)(?:-(\w+))?)(?:/(\d{1,4}))?", re.ASCII)
 
 
 class Field(NamedTuple):
-    """The numbers a field may hold, their names from the lowest on, and the text that stands where it is not given."""
+    """The numbers a field may hold, their names from the lowest on, and the text that stands where it is not given.
+
+    ``special`` matches terms that are no numbers, and ``example`` shows some; whoever reads the days knows what they mean.
+    """
 
     low: int
     high: int
     names: tuple[str, ...] = ()
     default: str = "*"
+    special: str = ""
+    example: str = ""
 
 
 # From the most significant to the least: a field that is not given is ``*`` before the last given one, its default after.
 FIELDS = {
     "year": Field(1970, 9899),
     "month": Field(1, 12, MONTHS, "1"),
-    "day": Field(1, 31, (), "1"),
+    "day": Field(1, 31, (), "1", rf"last|(1st|2nd|3rd|4th|5th|last) ({'|'.join(WEEKDAYS)})", '"last", "1st mon" to "5th sun", "last fri"'),
     "week": Field(1, 53),
     "day_of_week": Field(0, 6, WEEKDAYS),
     "hour": Field(0, 23, (), "0"),
     "minute": Field(0, 59, (), "0"),
     "second": Field(0, 59, (), "0"),
 }
+CRONTAB = {
+    "second": FIELDS["second"],
+    "minute": FIELDS["minute"],
+    "hour": FIELDS["hour"],
+    "day-of-month": Field(1, 31, special="lw?", example="L, LW"),
+    "month": FIELDS["month"],
+    "day-of-week": Field(0, 7, (WEEKDAYS[6], *WEEKDAYS[:6]), special=rf"[0-7]l|([0-7]|{'|'.join(WEEKDAYS)})#[1-5]", example="5L, MON#1"),
+}
 
 
-@dataclass(frozen=True, slots=True)
-class DayRule:
-    """Whether a day matches ``day``, ``week`` and ``day_of_week``, all three. ``positions``: (n-th or -1 for last, weekday)."""
-
-    days: frozenset[int]
-    positions: frozenset[tuple[int, int]]
-    month_end: bool
-    weeks: frozenset[int]
-    weekdays: frozenset[int]
-
-    def __call__(self, day: date) -> bool:
-        return day.weekday() in self.weekdays and self._in_month(day) and (len(self.weeks) == 53 or day.isocalendar()[1] in self.weeks)
-
-    def _in_month(self, day: date) -> bool:
-        if day.day in self.days or (self.month_end and _leaves_month(day, 1)):
-            return True
-        weekday = day.weekday()
-        return bool(self.positions) and (
-            ((day.day + 6) // 7, weekday) in self.positions or ((-1, weekday) in self.positions and _leaves_month(day, 7))
-        )
-
-
-def day_rule(texts: dict[str, str]) -> DayRule:
-    """The rule of the texts of ``day``, ``week`` and ``day_of_week``."""
-    plain, positions, month_end = [], set(), False
-    for term in _terms(texts["day"]):
-        if term == "last":
-            month_end = True
-        elif " " in term:
-            positions.add(_position(term))
-        else:
-            plain.append(term)
-    days = numbers("day", ",".join(plain)) if plain else frozenset()
-    return DayRule(days, frozenset(positions), month_end, numbers("week", texts["week"]), numbers("day_of_week", texts["day_of_week"]))
-
-
-def numbers(name: str, text: str) -> frozenset[int]:
-    """The numbers of one field's text: ``*``, ``a``, ``a-b``, names where it has them, each with ``/step``, joined by commas."""
-    if name == "day_of_week" and re.search(r"\d", text):
-        raise _numeric_weekday(text)
-    return frozenset(number for term in _terms(text) for number in _expand(name, term))
-
-
-def _terms(text: str) -> list[str]:
+def terms(text: str) -> list[str]:
     return [" ".join(term.split()) for term in text.lower().split(",")]
 
 
-def _expand(name: str, term: str) -> list[int]:
-    field, match = FIELDS[name], _TERM.fullmatch(term)
+def numbers(name: str, field: Field, text: str) -> tuple[int, ...]:
+    """The numbers of one field's text, sorted: ``*``, ``a``, ``a-b``, names where it has them, each with ``/step``, and lists."""
+    if name == "day_of_week" and re.search(r"\d", text):
+        raise _numeric_weekday(text)
+    plain = [term for term in terms(text) if not (field.special and re.fullmatch(field.special, term))]
+    return tuple(sorted({number for term in plain for number in _expand(name, field, term)}))
+
+
+def _expand(name: str, field: Field, term: str) -> list[int]:
+    match = _TERM.fullmatch(term)
     if not match:
-        raise _wrong(name, term)
+        raise _wrong(name, field, term)
     first, last, step = match.groups()
-    low = field.low if first == "*" else _number(name, first)
-    high = _number(name, last) if last else field.high if first == "*" or step else low
-    wraps = low > high and name == "day_of_week"
-    if (low > high and not wraps) or (first == "*" and last):
-        raise _wrong(name, term)
-    span = [*range(low, field.high + 1), *range(field.low, high + 1)] if wraps else list(range(low, high + 1))
-    if step and not 0 < int(step) < len(span):
-        raise TriggerError(f"{name} {term!r}: the step must be from 1 to {len(span) - 1}; for longer steps use interval", name)
+    low = _number(name, field, first) if first else field.low
+    high = _number(name, field, last) if last else field.high if step or not first else low
+    span = list(range(low, high + 1))
+    if not span and name == "day_of_week":
+        span = [*range(low, field.high + 1), *range(field.low, high + 1)]
+    if not span:
+        raise _wrong(name, field, term)
+    if step and not 0 < int(step) <= field.high - field.low:
+        raise TriggerError(f"{name} {term!r}: the step must be from 1 to {field.high - field.low}; for longer steps use interval", name)
     return span[:: int(step or 1)]
 
 
-def _number(name: str, text: str) -> int:
-    field = FIELDS[name]
+def _number(name: str, field: Field, text: str) -> int:
     if text in field.names:
         return field.names.index(text) + field.low
     if text.isdigit() and len(text) <= 4 and field.low <= int(text) <= field.high:
         return int(text)
-    raise _wrong(name, text)
+    raise _wrong(name, field, text)
 
 
-def _position(term: str) -> tuple[int, int]:
-    place, _, weekday = term.partition(" ")
-    if place in _POSITIONS and weekday in WEEKDAYS:
-        return _POSITIONS[place], WEEKDAYS.index(weekday)
-    raise _wrong("day", term)
-
-
-def _wrong(name: str, term: str) -> TriggerError:
-    field = FIELDS[name]
-    extra = f", names {field.names[0]} to {field.names[-1]}" if field.names else ""
-    extra += ', "last", "1st mon" to "5th sun", "last fri"' if name == "day" else ""
-    numeric = f"numbers {field.low} to {field.high}" if name != "day_of_week" else "*"
-    return TriggerError(
-        f"{name} {term!r} is not understood: allowed are {numeric}{extra}, a-b, */n and lists{nearest(term, field.names)}", name
-    )
+def _wrong(name: str, field: Field, term: str) -> TriggerError:
+    spans = [] if name == "day_of_week" else [f"{field.low}-{field.high}"]
+    spans += [f"{field.names[0]}-{field.names[-1]}"] if field.names else []
+    allowed = ", ".join([*spans, *filter(None, [field.example]), "*", "a-b", "*/n"])
+    return TriggerError(f"{name} {term!r} is not understood: allowed are {allowed} and lists{did_you_mean(term, field.names)}", name)
 
 
 def _numeric_weekday(text: str) -> TriggerError:
@@ -136,7 +102,3 @@ def _numeric_weekday(text: str) -> TriggerError:
         f"day_of_week {text!r} is ambiguous, as crontab counts weekdays from Sunday and APScheduler from Monday: write names, {advice!r}",
         "day_of_week",
     )
-
-
-def _leaves_month(day: date, days: int) -> bool:
-    return (day + timedelta(days)).month != day.month

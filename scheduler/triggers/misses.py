@@ -1,11 +1,13 @@
 """Which instants of a trigger fell between the last fire and now: bounded work, however long the absence."""
 
-from collections import deque
-from itertools import takewhile
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from scheduler.core.ports import Trigger
-from scheduler.triggers.trigger import BuiltTrigger, Grid, instants_after
+from scheduler.triggers.interval import Interval
+from scheduler.triggers.trigger import BuiltTrigger, instants_after
 
 MAX_STEPS = 10_000
 _FIRST_WINDOW_MS = 60_000
@@ -29,47 +31,27 @@ def due(trigger: Trigger, last_ms: int, now_ms: int, limit: int) -> Due:
     Intervals are counted by arithmetic. Other triggers are walked for up to ``MAX_STEPS`` instants; when there are more, the
     newest are looked for from now backwards and the count is a lower bound.
     """
-    if now_ms <= last_ms:
-        return Due((), 0, trigger.next(now_ms))
-    if isinstance(trigger, BuiltTrigger) and (grid := trigger.grid):
-        return _on_grid(grid, last_ms, now_ms, limit)
-    return _walked(trigger, last_ms, now_ms, limit)
+    found, unlisted, at_least = _found(trigger, last_ms, max(last_ms, now_ms), limit)
+    listed = found[max(0, len(found) - limit) :]
+    return Due(tuple(listed), unlisted + len(found) - len(listed), trigger.next(now_ms), at_least)
 
 
-def _on_grid(grid: Grid, last_ms: int, now_ms: int, limit: int) -> Due:
-    oldest = max(0, (last_ms - grid.first) // grid.step + 1)
-    newest = (min(now_ms, grid.last) - grid.first) // grid.step
-    total = max(0, newest - oldest + 1)
-    listed = range(newest - min(total, limit) + 1, newest + 1)
-    following = grid.first + max(0, (now_ms - grid.first) // grid.step + 1) * grid.step
-    instants = tuple(grid.first + index * grid.step for index in listed)
-    return Due(instants, total - len(instants), following if following <= grid.last else None)
-
-
-def _walked(trigger: Trigger, last_ms: int, now_ms: int, limit: int) -> Due:
-    newest, total = deque[int](maxlen=limit), 0
-    for instant in instants_after(trigger, last_ms):
-        if instant > now_ms:
-            return Due(tuple(newest), total - len(newest), instant)
-        if total == MAX_STEPS:
-            return _from_behind(trigger, newest, instant - 1, now_ms)
-        newest.append(instant)
-        total += 1
-    return Due(tuple(newest), total - len(newest), None)
-
-
-def _from_behind(trigger: Trigger, newest: deque[int], walked_ms: int, now_ms: int) -> Due:
-    """Look back from now in windows that double, down to ``walked_ms``, up to where ``MAX_STEPS`` are counted and ``newest`` reaches."""
-    window = _FIRST_WINDOW_MS
-    while True:
-        start = max(walked_ms, now_ms - window)
-        found, count = deque[int](maxlen=newest.maxlen), 0
-        for instant in takewhile(now_ms.__ge__, instants_after(trigger, start)):
-            found.append(instant)
-            count += 1
-        if start == walked_ms:
-            newest.extend(found)
-            return Due(tuple(newest), MAX_STEPS + count - len(newest), trigger.next(now_ms))
-        if count >= (newest.maxlen or 0):
-            return Due(tuple(found), MAX_STEPS + count - len(found), trigger.next(now_ms), at_least=True)
+def _found(trigger: Trigger, last_ms: int, now_ms: int, limit: int) -> tuple[Sequence[int], int, bool]:
+    """The instants found, the newest ``limit`` among them; how many came before them; whether that is a lower bound."""
+    if isinstance(trigger, BuiltTrigger) and isinstance(trigger.source, Interval):
+        grid = range(trigger.source.anchor, min(now_ms, trigger.end_ms) + 1, trigger.source.step)
+        return grid[bisect_right(grid, last_ms) :], 0, False
+    walked = list(islice(_until(trigger, last_ms, now_ms), MAX_STEPS + 1))
+    if len(walked) <= MAX_STEPS:
+        return walked, 0, False
+    reached, window = walked[MAX_STEPS - 1], _FIRST_WINDOW_MS
+    while now_ms - window > reached:
+        recent = list(_until(trigger, now_ms - window, now_ms))
+        if len(recent) >= limit:
+            return recent, MAX_STEPS, True
         window *= 2
+    return [*walked[:MAX_STEPS], *_until(trigger, reached, now_ms)], 0, False
+
+
+def _until(trigger: Trigger, after_ms: int, now_ms: int) -> Iterator[int]:
+    return takewhile(now_ms.__ge__, instants_after(trigger, after_ms))

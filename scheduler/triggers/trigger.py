@@ -4,25 +4,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice, takewhile
-from typing import NamedTuple, Protocol
 
 from scheduler.core.ports import Trigger
-from scheduler.triggers.interval import Interval
 
 
-class Source(Trigger, Protocol):
-    """A trigger that also tells its instants in a row, which is cheaper than asking for one after the other."""
+class Source:
+    """Where instants come from. Each kind gives ``next`` or, where instants in a row are cheaper, ``instants``: the other follows."""
+
+    __slots__ = ()
+
+    def next(self, after_ms: int) -> int | None:
+        return next(self.instants(after_ms), None)
 
     def instants(self, after_ms: int) -> Iterator[int]:
         """All instants strictly after ``after_ms``, increasing."""
-
-
-class Grid(NamedTuple):
-    """Instants that are plain arithmetic: ``first``, ``first + step``, … up to ``last``, all in UTC milliseconds."""
-
-    first: int
-    step: int
-    last: int
+        return walk(self, after_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +41,6 @@ class BuiltTrigger:
 
     def instants(self, after_ms: int) -> Iterator[int]:
         return takewhile(lambda instant: instant <= self.end_ms, self.source.instants(max(after_ms, self.start_ms - 1)))
-
-    @property
-    def grid(self) -> Grid | None:
-        """The arithmetic of an interval; None for any other kind."""
-        if not isinstance(self.source, Interval):
-            return None
-        return Grid(self.source.next(self.start_ms - 1), self.source.step, self.end_ms)
 
 
 def walk(trigger: Trigger, after_ms: int) -> Iterator[int]:

@@ -11,78 +11,76 @@ A pattern says which local times it means; this module says when these are, segm
 Each segment yields increasing instants of its own, so instants increase strictly, and none has a reading that never was.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from datetime import UTC, date, datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from scheduler.triggers.zones import DAY, LAST_YEAR, Segment, segments, year_of
+from scheduler.triggers.trigger import Source
+from scheduler.triggers.zones import DAY, EPOCH_DAY, HOUR, LAST_YEAR, Segment, milliseconds, segments
+
+_LAST_DAY = milliseconds(datetime(LAST_YEAR, 12, 31)) // DAY  # noqa: DTZ001 -- a local day
+
+
+class Dst(NamedTuple):
+    """What becomes of local times that do not exist (``gap``: shift, skip) and that come twice (``fold``: first, last, both)."""
+
+    gap: str = "shift"
+    fold: str = "first"
 
 
 @dataclass(frozen=True, slots=True)
-class Dst:
-    """What becomes of local times that do not exist (``gap``) and of those that come twice (``fold``)."""
+class Pattern:
+    """Local times: on some days, in each of ``hours`` at each of ``moments`` (milliseconds after the hour), both increasing.
 
-    gap: Literal["shift", "skip"] = "shift"
-    fold: Literal["first", "last", "both"] = "first"
+    ``days(first, last)`` gives the days from ``first`` to ``last``, counted from 1970, and ends early where it is clear that
+    there are no more. ``follows``: it fires at every matching reading, whatever the clock does.
+    """
 
-
-class Pattern(Protocol):
-    """Local times, in local milliseconds."""
-
-    @property
-    def follows(self) -> bool:
-        """Whether it fires at every matching reading, whatever the clock does."""
-
-    def seek(self, local: int) -> int | None:
-        """A time at or before the first match at or after ``local``, as late as is cheap to tell; None: nothing matches any more."""
-
-    def times(self, start: int, end: int) -> Iterator[int]:
-        """The matches with ``start`` ≤ time < ``end``, increasing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """The pattern of one single local time."""
-
-    local: int
+    days: Callable[[int, int], Iterator[int]]
+    hours: tuple[int, ...]
+    moments: tuple[int, ...]
     follows: bool = False
 
-    def seek(self, local: int) -> int | None:
-        return self.local if local <= self.local else None
-
     def times(self, start: int, end: int) -> Iterator[int]:
-        if start <= self.local < end:
-            yield self.local
+        """The local times with ``start`` ≤ time < ``end``."""
+        for day in self.days(start // DAY, (end - 1) // DAY):
+            for hour in self.hours[bisect_left(self.hours, start // HOUR - 24 * day) :]:
+                begin = (24 * day + hour) * HOUR
+                for place in range(bisect_left(self.moments, start - begin), len(self.moments)):
+                    if begin + self.moments[place] >= end:
+                        return
+                    yield begin + self.moments[place]
 
 
 @dataclass(frozen=True, slots=True)
-class WallClock:
+class WallClock(Source):
     """A pattern in a zone."""
 
     pattern: Pattern
     zone: ZoneInfo
-    dst: Dst = Dst()
-
-    def next(self, after_ms: int) -> int | None:
-        return next(self.instants(after_ms), None)
+    dst: Dst
 
     def instants(self, after_ms: int) -> Iterator[int]:
-        """All instants after ``after_ms``. No zone is a whole day away from UTC: a day's margin covers offsets and repeated hours."""
+        """All instants after ``after_ms``, year by year; years without a day of the pattern are leapt over."""
         after = after_ms
-        while (local := self.pattern.seek(after - DAY)) is not None:
-            after = max(after, local - DAY)
-            if (year := year_of(after + 1)) > LAST_YEAR:
-                return
+        while (year := datetime.fromtimestamp((after + 1) // 1000, UTC).year) <= LAST_YEAR:
             for segment in segments(self.zone, year):
                 if segment.end > after + 1:
                     yield from self._within(segment, after)
             after = segment.end - 1
+            # No zone is a whole day away from UTC: a day's margin covers offsets and repeated hours.
+            day = next(self.pattern.days(after // DAY, _LAST_DAY), None)
+            if day is None:
+                return
+            after = max(after, (day - 1) * DAY)
 
     def _within(self, segment: Segment, after: int) -> Iterator[int]:
         start, end = segment.start + segment.offset, segment.end + segment.offset
         if not self.pattern.follows:
-            if self._gap_fires(segment) and segment.start > after:
+            if segment.start > after and self._gap_fires(segment):
                 yield segment.start
                 after = segment.start
             if self.dst.fold == "first":
@@ -96,5 +94,17 @@ class WallClock:
         """Whether the jump that opens this segment left out a time of the pattern, though not its whole day."""
         if self.dst.gap == "skip" or not 0 < segment.offset - segment.before < DAY:
             return False
-        left_out = self.pattern.times(segment.start + segment.before, segment.start + segment.offset)
-        return next(left_out, None) is not None
+        return any(True for _ in self.pattern.times(segment.start + segment.before, segment.start + segment.offset))
+
+
+def at(moment: datetime, zone: ZoneInfo, dst: Dst) -> WallClock:
+    """The single instant of an aware datetime, or of a naive one in ``zone``: none or two where a clock changes."""
+    local = milliseconds(moment)
+    day, rest = divmod(local, DAY)
+    pattern = Pattern(lambda first, last: iter([day] if first <= day <= last else []), (rest // HOUR,), (rest % HOUR,))
+    return WallClock(pattern, ZoneInfo("UTC") if moment.tzinfo else zone, dst)
+
+
+def day_number(day: date) -> int:
+    """Days since 1970."""
+    return day.toordinal() - EPOCH_DAY

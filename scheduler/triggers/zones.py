@@ -11,11 +11,14 @@ from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
-from scheduler.triggers.errors import TriggerError, nearest
+from scheduler.core.nearest import did_you_mean
+from scheduler.triggers.errors import TriggerError
 
-DAY = 86_400_000
+HOUR = 3_600_000
+DAY = 24 * HOUR
 LAST_YEAR = 9900  # nothing fires after it: room to add days without leaving what datetime can hold
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- the zero of local time, naive on purpose
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH_DAY = EPOCH.toordinal()
 
 # Probes for a change of offset lie so far apart. The closest pair of changes that cancel each other, in any zone since
 # 1970, is 6.96 days apart (Recife 2000, Gaza 2040), so no pair hides between two probes.
@@ -37,38 +40,25 @@ def zone_of(name: object) -> ZoneInfo:
     try:
         return ZoneInfo(name)  # type: ignore[arg-type]  # what is no text raises one of the errors below
     except (ValueError, TypeError, AttributeError, OSError, LookupError) as error:
-        hint = nearest(name, available_timezones())
+        hint = did_you_mean(name, available_timezones())
         raise TriggerError(f"timezone {name!r} is not known: write an IANA name such as Asia/Shanghai{hint}", "timezone") from error
 
 
 @lru_cache(maxsize=4096)
 def segments(zone: ZoneInfo, year: int) -> tuple[Segment, ...]:
     """The segments of one UTC year, in order and without holes. The cuts at new year carry equal offsets on both sides."""
-    first, last = _new_year(year), _new_year(year + 1)
+    first, last = (milliseconds(datetime(new_year, 1, 1, tzinfo=UTC)) // 1000 for new_year in (year, year + 1))
     edges = [first, *_changes(zone, first, last), last]
-    offsets = [_offset(zone, second) for second in (first - 1, *edges)]
+    before, *offsets = (_offset(zone, second) for second in (first - 1, *edges))
     return tuple(
-        Segment(start * 1000, end * 1000, offset, before, after)
-        for (start, end), before, offset, after in zip(pairwise(edges), offsets, offsets[1:], offsets[2:], strict=False)
+        Segment(start * 1000, end * 1000, offset, earlier, later)
+        for (start, end), earlier, (offset, later) in zip(pairwise(edges), [before, *offsets], pairwise(offsets), strict=False)
     )
 
 
-def year_of(utc: int) -> int:
-    return datetime.fromtimestamp(utc // 1000, UTC).year
-
-
-def local_ms(moment: datetime) -> int:
-    """A naive datetime as local milliseconds."""
-    return (moment - EPOCH) // timedelta(milliseconds=1)
-
-
-def utc_ms(moment: datetime) -> int:
-    """An aware datetime as UTC milliseconds, fractions of one cut off."""
-    return (moment - EPOCH.replace(tzinfo=UTC)) // timedelta(milliseconds=1)
-
-
-def _new_year(year: int) -> int:
-    return utc_ms(datetime(year, 1, 1, tzinfo=UTC)) // 1000
+def milliseconds(moment: datetime) -> int:
+    """The UTC milliseconds of an aware datetime, the local ones of a naive one; fractions are cut off."""
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(milliseconds=1)
 
 
 def _offset(zone: ZoneInfo, second: int) -> int:
