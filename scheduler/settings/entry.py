@@ -16,6 +16,8 @@ from scheduler.settings.task import BackoffConfig, GpuConfig, TaskConfig, over
 
 _ONE_MS = timedelta(milliseconds=1)
 _GROWING_FROM = timedelta(seconds=1)  # a back-off with no retry_delay grows from here: 1, 2, 4 s …
+_SAME = (Task.__dataclass_fields__.keys() & TaskConfig.model_fields.keys()) - {"backoff", "gpu"}
+_SAME_OF_SCHEDULE = ("trigger", "args", "misfire", "catch_up_max", "overlap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +54,14 @@ class TaskEntry:
         return Task(
             name=self.name,
             target=target,
-            description=policy.description,
-            executor=policy.executor,
-            queue=policy.queue,
-            priority=policy.priority,
-            params=policy.params,
-            max_attempts=policy.max_attempts,
+            **{name: getattr(policy, name) for name in _SAME},
             backoff=_backoff(policy),
-            retry_on=policy.retry_on,
-            give_up_on=policy.give_up_on,
             timeout_ms=_ms(policy.timeout) if policy.timeout else None,
             rate_limits=tuple(RateLimit(limit.max_calls, _ms(limit.time_window)) for limit in policy.rate_limit),
-            max_instances=policy.max_instances,
-            concurrency_key=policy.concurrency_key,
             gpu=_gpu(policy.gpu) if policy.gpu else None,
-            memory_limit=policy.memory_limit,
-            isolation=policy.isolation,
             metric=marks.get("metric"),
             log_runs=bool(marks.get("log_runs", False)),
             version=version,
-            tags=policy.tags,
-            owner=policy.owner,
         )
 
     def to_schedule(self, centre: Centre) -> Schedule | None:
@@ -84,23 +73,17 @@ class TaskEntry:
         return Schedule(
             name=self.name,
             task=self.name,
-            trigger=config.trigger,
-            args=config.args,
+            **{name: getattr(config, name) for name in _SAME_OF_SCHEDULE},
             timezone=str(config.args.get("timezone") or centre.timezone),
-            misfire=config.misfire,
             misfire_grace_ms=_ms(usual.misfire_grace_time if grace is None else grace),
             coalesce=usual.coalesce if config.coalesce is None else config.coalesce,
-            catch_up_max=config.catch_up_max,
-            overlap=config.overlap,
             max_instances=config.max_instances or usual.max_instances,
         )
 
     def _under(self, marks: Mapping[str, Any], target: str) -> TaskConfig:
         """The configuration with the decorators' marks between the file's defaults and the task's own keys."""
-        if not marks:
-            return self.config
         problems: list[nodes.Problem] = []
-        policy = validate(TaskConfig, over(over(self.defaults, marks), self.written), self.node, problems)
+        policy = validate(TaskConfig, over(over(self.defaults, marks), self.written), self.node, problems) if marks else self.config
         if policy is None:
             raise ConfigError([f"{target}: a decorator says of task {self.name}: {problem.message}" for problem in problems])
         return policy

@@ -7,41 +7,30 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
-from scheduler.settings.fields import (
-    Duration,
-    Filled,
-    Flag,
-    Folder,
-    Name,
-    Names,
-    NothingIsEmpty,
-    Number,
-    SecretUrl,
-    Section,
-    SomeTime,
-    Url,
-    Zone,
-    empty,
-    upper,
-)
+from scheduler.settings.fields import Duration, Filled, Flag, Folder, Name, Names, SecretUrl, Section, SomeTime, Zone, empty, number, url
 
 TASKS = "config/${APP_ENV:-dev}.yaml"
 
 
-def _absolute(url: SecretUrl, info: ValidationInfo) -> SecretUrl:
+def _absolute(address: SecretUrl, info: ValidationInfo) -> SecretUrl:
     """``sqlite:///data/history.db`` means a file below the folder of env.yaml."""
-    scheme, _, path = url.get_secret_value().partition(":///")
+    scheme, _, path = address.get_secret_value().partition(":///")
     if not scheme.startswith("sqlite") or not path or path.startswith((":memory:", "/", "file:")):
-        return url
+        return address
     return SecretUrl(f"{scheme}:///{(info.context or {}).get('base', Path()) / path}")
 
 
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
 RedisUrl = Annotated[
-    SecretUrl, Url(("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix"), words=("embedded",))
+    SecretUrl,
+    url("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix", words=("embedded",)),
 ]
 HistoryUrl = Annotated[
     SecretUrl,
-    Url(("sqlite", "mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql", "postgresql", "postgresql+psycopg")),
+    url("sqlite", "mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql", "postgresql", "postgresql+psycopg"),
     AfterValidator(_absolute),
 ]
 
@@ -49,11 +38,11 @@ HistoryUrl = Annotated[
 class Executors(Section):
     """How many attempts run at one time in one worker process."""
 
-    default_threads: Annotated[int, Number(1, 10_000)] = 20
+    default_threads: Annotated[int, number(1, 10_000)] = 20
     """Threads, for tasks with executor: default."""
-    process_pool: Annotated[int, Number(1, 1_000)] = 5
+    process_pool: Annotated[int, number(1, 1_000)] = 5
     """Processes, for tasks with executor: processpool."""
-    async_slots: Annotated[int, Number(1, 100_000)] = 200
+    async_slots: Annotated[int, number(1, 100_000)] = 200
     """Coroutines, for tasks with executor: asyncio."""
 
 
@@ -62,7 +51,7 @@ class JobDefaults(Section):
 
     coalesce: Flag = False
     """Several due instants within the grace time become one Run."""
-    max_instances: Annotated[int, Number(1)] = 3
+    max_instances: Annotated[int, number(1)] = 3
     """Unfinished Runs one schedule may have."""
     misfire_grace_time: Duration = timedelta(seconds=30)
     """How late a fire may be and still be normal; later ones are misfires."""
@@ -99,7 +88,7 @@ class Redis(Section):
 class Worker(Section):
     """The worker processes of this instance."""
 
-    processes: Annotated[int, Number(0, 1_000)] = 1
+    processes: Annotated[int, number(0, 1_000)] = 1
     queues: Names = ("*",)
     """The queues to serve; * is every queue."""
     shutdown_timeout: Duration = timedelta(seconds=30)
@@ -115,7 +104,7 @@ class History(Section):
 
     url: HistoryUrl = SecretUrl("sqlite:///data/history.db")
     """SQLite, MySQL, MariaDB or PostgreSQL, as SQLAlchemy writes addresses."""
-    retention_days: Annotated[int, Number(1, 36_500)] = 30
+    retention_days: Annotated[int, number(1, 36_500)] = 30
     table_prefix: Annotated[str, Field(pattern=r"^\w{0,40}$")] = ""
     table_name: Annotated[str, Field(pattern=r"^\w{1,40}$")] = "runs"
 
@@ -131,7 +120,7 @@ class Web(Section):
     """The API and the dashboard."""
 
     host: Filled = "127.0.0.1"
-    port: Annotated[int, Number(0, 65_535)] = 8400
+    port: Annotated[int, number(0, 65_535)] = 8400
     """0 takes a free port."""
     auth: Auth = empty()
 
@@ -145,10 +134,10 @@ class Web(Section):
 class RabbitMQ(Section):
     """Messages that become Runs."""
 
-    url: Annotated[SecretUrl, Url(("amqp", "amqps"))]
+    url: Annotated[SecretUrl, url("amqp", "amqps")]
     queue: Filled = "task_queue"
-    prefetch: Annotated[int, Number(1, 65_535)] = 1
-    max_retry_count: Annotated[int, Number(0)] | None = None
+    prefetch: Annotated[int, number(1, 65_535)] = 1
+    max_retry_count: Annotated[int, number(0)] | None = None
     """Retries of a message that names none itself."""
     retry_delay: Duration = timedelta(seconds=60)
 
@@ -167,7 +156,7 @@ class Channel(Section):
     secret: SecretStr | None = None
     """The key that signs the message, where the service asks for one."""
     host: Filled | None = None
-    port: Annotated[int, Number(1, 65_535)] | None = None
+    port: Annotated[int, number(1, 65_535)] | None = None
     username: Filled | None = None
     password: SecretStr | None = None
     sender: Filled | None = None
@@ -177,15 +166,15 @@ class Channel(Section):
 class Notify(Section):
     """Chat channels, mail and web hooks, and when to use them."""
 
-    channels: Annotated[dict[Name, Channel], NothingIsEmpty] = empty()
-    rules: Annotated[list[dict[str, Any]], BeforeValidator(lambda value: [] if value is None else value)] = Field(default_factory=list)
+    channels: dict[Name, Channel] = empty()
+    rules: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class AlertThresholds(Section):
     """Beyond these an alert goes out."""
 
-    failure_rate: Annotated[float, Number(0, 1, whole=False)] = 0.1
-    queue_size: Annotated[int, Number(0)] = 1000
+    failure_rate: Annotated[float, number(0, 1, whole=False)] = 0.1
+    queue_size: Annotated[int, number(0)] = 1000
     avg_duration: SomeTime = timedelta(seconds=300)
 
 
@@ -200,7 +189,7 @@ class Monitoring(Section):
 class Logging(Section):
     """The centre's own log."""
 
-    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(upper)] = "INFO"
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = "INFO"
     dir: Folder = Path("logs")
     format: Literal["auto", "pretty", "json"] = "auto"
     """auto is pretty on a terminal and JSON otherwise."""

@@ -25,8 +25,12 @@ _GRID_KEYS = {
     "LOG_DIR": "logging.dir",
     "FEISHU_WEBHOOK_URL": "notify.channels.feishu.url",
 }
-_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*)")
-_QUOTED = re.compile(r"""(?:"((?:[^"\\]|\\.)*)"|'([^']*)')\s*(?:#.*)?""")
+_LINE = re.compile(
+    r"""\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*
+    (?: "(?P<escaped>(?:[^"\\]|\\.)*)" | '(?P<exact>[^']*)' | (?P<bare>(?:[^\s"'\#](?:[^\#]|(?<!\s)\#)*?)?) )
+    \s*(?:(?<=[\s=])\#.*)?""",
+    re.VERBOSE,
+)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
@@ -43,9 +47,7 @@ Variables = Mapping[str, Variable]
 def read_variables(dotenv: Path, environ: Mapping[str, str], problems: list[Problem]) -> dict[str, Variable]:
     """The variables of ``dotenv`` (where there is one) and of ``environ``, which wins."""
     variables = dict(_read_dotenv(dotenv, problems)) if dotenv.is_file() else {}
-    for name, value in environ.items():
-        variables[name] = Variable(value, Place(f"environment variable {name}"))
-    return variables
+    return variables | {name: Variable(value, Place(f"environment variable {name}")) for name, value in environ.items()}
 
 
 def _read_dotenv(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Variable]]:
@@ -55,26 +57,12 @@ def _read_dotenv(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Var
         problems.append(Problem(Place(str(path)), f"the file cannot be read: {error.strerror}"))
         return
     for number, line in enumerate(lines, 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
         place = Place(str(path), number, len(line) - len(line.lstrip()) + 1)
-        value = _dotenv_value(match[2]) if (match := _LINE.fullmatch(line)) else None
-        if match and value is not None:
-            yield match[1], Variable(value, place)
-        else:
+        if match := _LINE.fullmatch(line):
+            escaped = re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), match["escaped"] or "")
+            yield match["name"], Variable(escaped or match["exact"] or match["bare"] or "", place)
+        elif line.strip() and not line.lstrip().startswith("#"):
             problems.append(Problem(place, "this line is not NAME=value, NAME='value' or NAME=\"value\""))
-
-
-def _dotenv_value(text: str) -> str | None:
-    """The value of ``text``: unquoted up to ``#`` after a space, 'as it is', or "with escapes"; None for an open quote."""
-    if text[:1] not in ("'", '"'):
-        return re.split(r"(?:^|\s)#", text, maxsplit=1)[0].strip()
-    match = _QUOTED.fullmatch(text.strip())
-    if not match:
-        return None
-    if match[2] is not None:
-        return match[2]
-    return re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), match[1])
 
 
 def overridden(tree: nodes.Mapping, variables: Variables, shortcuts: set[str], problems: list[Problem]) -> nodes.Mapping:
@@ -85,45 +73,41 @@ def overridden(tree: nodes.Mapping, variables: Variables, shortcuts: set[str], p
     for name, variable in sorted(variables.items()):  # GRID… sorts before SCHEDULER…
         if not variable.value:  # compose files pass unset variables on as empty ones
             continue
+        path: list[str] = []
         if name.startswith(GRID_PREFIX):
             path = _grid_path(name, variable, problems)
         elif name.startswith(PREFIX):
             path = name.removeprefix(PREFIX).lower().split("__")
             path = ["scheduler", *path] if path[0] in shortcuts else path
-        else:
-            continue
         if path:
-            tree = _with(tree, path, variable.place, _node(variable, problems))
+            tree = with_value(tree, path, variable.place, _node(variable, problems))
     return tree
 
 
 def _grid_path(name: str, variable: Variable, problems: list[Problem]) -> list[str]:
-    key = name.removeprefix(GRID_PREFIX)
-    if key in _GRID_KEYS:
-        return _GRID_KEYS[key].split(".")
     known = [GRID_PREFIX + key for key in _GRID_KEYS]
+    if name in known:
+        return _GRID_KEYS[name.removeprefix(GRID_PREFIX)].split(".")
     problems.append(Problem(variable.place, f"{name} is not a known name{did_you_mean(name, known)}; known: {', '.join(known)}"))
     return []
 
 
 def _node(variable: Variable, problems: list[Problem]) -> nodes.Node:
     """A text, or a list or mapping written as YAML: ``["gpu", "default"]``, ``{max_instances: 1}``."""
-    text = Scalar(variable.place, variable.value, literal=True)
-    if variable.value.lstrip()[:1] not in ("[", "{"):
-        return text
-    return nodes.compose(variable.value, str(variable.place), problems) or text
+    composed = nodes.compose(variable.value, str(variable.place), problems) if variable.value.lstrip()[:1] in ("[", "{") else None
+    return composed or Scalar(variable.place, variable.value, literal=True)
 
 
-def _with(node: nodes.Mapping, path: list[str], place: Place, value: nodes.Node) -> nodes.Mapping:
+def with_value(node: nodes.Mapping, path: list[str], place: Place, value: nodes.Node) -> nodes.Mapping:
     """A copy of ``node`` with ``value`` at ``path``: nodes are shared between aliases, so none is changed in place."""
     key, *rest = path
-    where, child = node.items.get(key, (place, None))
+    where, child = node.items.get(key, (place, Scalar(place, "")))
     if not rest:
         where = place
     elif isinstance(child, nodes.Mapping):
-        value = _with(child, rest, place, value)
-    elif child is None or (isinstance(child, Scalar) and child.text in NULLS):
-        value = _with(nodes.Mapping(place, {}), rest, place, value)
+        value = with_value(child, rest, place, value)
+    elif isinstance(child, Scalar) and child.text in NULLS:
+        value = with_value(nodes.Mapping(place, {}), rest, place, value)
     else:  # a list or a text where a mapping belongs: the file's own mistake, to be told as such
         value = child
     return nodes.Mapping(node.place, {**node.items, key: (where, value)})

@@ -1,7 +1,8 @@
 """The types of configuration values: what a text may say, and what to tell who wrote something else."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from math import inf
 from pathlib import Path
@@ -9,23 +10,16 @@ from typing import Annotated, Any, ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
-    AfterValidator,
-    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     PlainSerializer,
     PlainValidator,
     SecretStr,
-    StringConstraints,
     ValidationInfo,
-    WithJsonSchema,
     model_validator,
 )
-from pydantic_core import CoreSchema, core_schema
 
 from scheduler.core.ids import NAME
 from scheduler.core.units import duration_ms, size_bytes
@@ -33,15 +27,13 @@ from scheduler.settings.nearest import did_you_mean
 from scheduler.settings.values import Expanded
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_DURATIONS = 'seconds as a number, or a text such as "30s", "5m", "1h30m", "1d"'
 
 
-def add_aliases(schema: dict[str, Any], model: type[BaseModel]) -> None:
+def _add_aliases(schema: dict[str, Any], model: "type[Section]") -> None:
     """Let the JSON Schema of a model accept the older names of its fields too."""
-    for field in model.model_fields.values():
-        if isinstance(field.validation_alias, AliasChoices):
-            first, *others = field.validation_alias.choices
-            for other in others:
-                schema["properties"][other] = {**schema["properties"][first], "deprecated": True}
+    for alias, name in model.aliases().items():
+        schema["properties"].setdefault(alias, {**schema["properties"][name], "deprecated": True})
 
 
 class Section(BaseModel):
@@ -54,27 +46,30 @@ class Section(BaseModel):
         defer_build=True,
         validate_default=True,
         use_attribute_docstrings=True,
-        json_schema_extra=add_aliases,
+        json_schema_extra=_add_aliases,
         hide_input_in_errors=True,
     )
     hints: ClassVar[dict[str, str]] = {}
 
+    @classmethod
+    def aliases(cls) -> dict[str, str]:
+        """Every name of the fields that have several → the field."""
+        fields = cls.model_fields.items()
+        return {choice: name for name, field in fields for choice in getattr(field.validation_alias, "choices", ())}
+
     @model_validator(mode="before")
     @classmethod
-    def _empty_section(cls, data: object) -> object:
-        return _nothing(data)  # ``web:`` with nothing below it: all is commented out
+    def _nothing_is_the_default(cls, data: object) -> object:
+        """``web:`` or ``queues:`` with nothing after it: all that could stand there is commented out."""
+        if isinstance(data, dict):
+            optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+            return {key: value for key, value in data.items() if value is not None or key not in optional}
+        return {} if data is None else data
 
 
 def empty() -> Any:
     """A section that is not written: empty, so that its own defaults are validated, in context, when it is needed."""
     return Field(default_factory=dict)
-
-
-def _nothing(value: object) -> object:
-    return {} if value is None else value
-
-
-NothingIsEmpty = BeforeValidator(_nothing)  # ``params:`` with nothing after it
 
 
 class SecretUrl(SecretStr):
@@ -89,60 +84,37 @@ def masked(text: str) -> str:
     return re.sub(r"\?\S*", "?***", re.sub(r"(?<=://)\S*@", "***@", text))
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+def number(low: int, high: int | None = None, *, whole: bool = True) -> PlainValidator:
     """A number from ``low`` to ``high`` (None: no upper bound), by default a whole one."""
+    kind: Any = int if whole else float
+    bounds = f"from {low} to {high}" if high is not None else f"of at least {low}"
 
-    low: int
-    high: int | None = None
-    whole: bool = True
+    def check(value: Any) -> Any:
+        with suppress(ValueError):
+            value = kind(value) if isinstance(value, Expanded) else value
+        if type(value) in (int, kind) and low <= value <= (inf if high is None else high):
+            return value
+        raise ValueError(f"must be a {'whole ' if whole else ''}number {bounds}")
 
-    def check(self, value: Any) -> Any:
-        number = self._read(value) if isinstance(value, Expanded) else value
-        typed = isinstance(number, int if self.whole else int | float) and not isinstance(number, bool)
-        if typed and self.low <= number <= (inf if self.high is None else self.high):
-            return number
-        raise ValueError(f"must be a {'whole ' if self.whole else ''}number {self._range()}")
-
-    def _read(self, text: str) -> Any:
-        try:
-            return int(text) if self.whole else float(text)
-        except ValueError:
-            return text
-
-    def _range(self) -> str:
-        return f"from {self.low} to {self.high}" if self.high is not None else f"of at least {self.low}"
-
-    def __get_pydantic_core_schema__(self, _source: object, _handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.check)
-
-    def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        top = {} if self.high is None else {"maximum": self.high}
-        return {"type": "integer" if self.whole else "number", "minimum": self.low, **top}
+    return PlainValidator(check, json_schema_input_type=Annotated[kind, Field(ge=low, le=high)])
 
 
-@dataclass(frozen=True, slots=True)
-class Url:
+def text_like(pattern: str, must: str, known: Iterable[str] = ()) -> BeforeValidator:
+    """A text that fits ``pattern``; ``must`` tells what that means, ``known`` are words or schemes that may have been meant."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and not re.fullmatch(pattern, value):
+            raise ValueError(must + did_you_mean(value.partition("://")[0], known))
+        return value
+
+    return BeforeValidator(check, json_schema_input_type=Annotated[str, Field(pattern=f"^({pattern})$")])
+
+
+def url(*schemes: str, words: tuple[str, ...] = ()) -> BeforeValidator:
     """An address that begins with one of ``schemes``, or is one of ``words``."""
-
-    schemes: tuple[str, ...]
-    words: tuple[str, ...] = ()
-
-    def check(self, value: object) -> object:
-        if not isinstance(value, str) or value in self.words:
-            return value
-        scheme, separator, _ = value.partition("://")
-        if separator and scheme in self.schemes:
-            return value
-        allowed = ", ".join((*self.words, *(f"{known}://" for known in self.schemes)))
-        raise ValueError(f"must begin with one of {allowed}{did_you_mean(scheme, (*self.schemes, *self.words))}")
-
-    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self.check, handler(source))
-
-    def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        starts = [*(f"{re.escape(word)}$" for word in self.words), *(f"{re.escape(scheme)}://" for scheme in self.schemes), r".*\$\{"]
-        return {"type": "string", "pattern": f"^({'|'.join(starts)})"}
+    allowed = ", ".join((*words, *(f"{scheme}://" for scheme in schemes)))
+    pattern = "|".join((*words, *(f"{re.escape(scheme)}://.*" for scheme in schemes)))
+    return text_like(pattern, f"must begin with one of {allowed}", (*schemes, *words))
 
 
 def _flag(value: object) -> object:
@@ -150,51 +122,36 @@ def _flag(value: object) -> object:
 
 
 def _duration(value: object) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    try:
-        return timedelta(milliseconds=duration_ms(value))
-    except (ValueError, OverflowError):
-        raise ValueError('must be a duration: seconds as a number, or a text such as "30s", "5m", "1h30m", "1d"') from None
+    with suppress(ValueError, OverflowError):
+        return value if isinstance(value, timedelta) else timedelta(milliseconds=duration_ms(value))
+    raise ValueError(f"must be a duration: {_DURATIONS}")
 
 
 def _some_time(value: object) -> timedelta:
-    duration = _duration(value)
-    if not duration:
-        raise ValueError('must be longer than 0: seconds as a number, or a text such as "30s", "5m", "1h30m", "1d"')
-    return duration
+    if duration := _duration(value):
+        return duration
+    raise ValueError(f"must be longer than 0: {_DURATIONS}")
 
 
 def _size(value: object) -> int:
-    try:
+    with suppress(ValueError):
         return size_bytes(value)
-    except ValueError:
-        raise ValueError("must be a size: bytes as a number, or a text such as 512MiB, 2GiB, 10GB") from None
+    raise ValueError("must be a size: bytes as a number, or a text such as 512MiB, 2GiB, 10GB")
 
 
 def names(value: object) -> object:
     """A list; one text is a list of one, and a text from the environment is split at commas."""
     if isinstance(value, Expanded):
         return tuple(part.strip() for part in value.split(",") if part.strip())
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
-def _name(value: str) -> str:
-    if not NAME.fullmatch(value):
-        raise ValueError("must be a name: 1 to 64 of a-z, 0-9, _, . and -, beginning with a letter, a digit or _")
-    return value
-
-
-def _zone(value: str) -> str:
+def _zone(value: object) -> object:
     try:
-        return ZoneInfo(value).key
+        return ZoneInfo(value).key if isinstance(value, str) else value
     except (ValueError, OSError, KeyError):  # ZoneInfo tells unknown names, odd characters and folders in three ways
         message = "must be a time zone of the IANA database, such as Asia/Shanghai, Europe/Berlin or UTC"
-        raise ValueError(message + did_you_mean(value, available_timezones())) from None
+        raise ValueError(message + did_you_mean(str(value), available_timezones())) from None
 
 
 def _folder(value: object, info: ValidationInfo) -> object:
@@ -203,31 +160,21 @@ def _folder(value: object, info: ValidationInfo) -> object:
     return base / Path(value).expanduser() if isinstance(value, str | Path) and str(value).strip() else value
 
 
-def upper(value: object) -> object:
-    """``info`` as well as ``INFO``."""
-    return value.upper() if isinstance(value, str) else value
-
-
 def seconds(value: timedelta) -> float:
     """Seconds as people write them: 30 rather than 30.0."""
     whole = value.total_seconds()
     return int(whole) if whole.is_integer() else whole
 
 
-def any_of(*alternatives: dict[str, Any]) -> WithJsonSchema:
-    """The JSON Schema of a value that may be written in several ways."""
-    return WithJsonSchema({"anyOf": list(alternatives)})
-
-
-_TIME = any_of({"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^(\s*\d+(\.\d+)?\s*(ms|s|m|h|d|w)?)+$|\$\{"})
+_TIME: Any = Annotated[float, Field(ge=0)] | Annotated[str, Field(pattern=r"^(\s*\d+(\.\d+)?\s*(ms|s|m|h|d|w)?)+$")]
 _SECONDS = PlainSerializer(seconds, return_type=Any, when_used="json-unless-none")
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
-Duration = Annotated[timedelta, PlainValidator(_duration), _SECONDS, _TIME]
-SomeTime = Annotated[timedelta, PlainValidator(_some_time), _SECONDS, _TIME]
-Size = Annotated[int, PlainValidator(_size), any_of({"type": "integer", "minimum": 0}, {"type": "string"})]
-Filled = Annotated[str, StringConstraints(min_length=1)]
-Names = Annotated[tuple[Filled, ...], BeforeValidator(names), any_of({"type": "string"}, {"type": "array", "items": {"type": "string"}})]
-Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": rf"^{NAME.pattern}$|\$\{{"})]
-Zone = Annotated[str, AfterValidator(_zone)]
-Folder = Annotated[Path, BeforeValidator(_folder), WithJsonSchema({"type": "string"})]
+Duration = Annotated[timedelta, PlainValidator(_duration, json_schema_input_type=_TIME), _SECONDS]
+SomeTime = Annotated[timedelta, PlainValidator(_some_time, json_schema_input_type=_TIME), _SECONDS]
+Size = Annotated[int, PlainValidator(_size, json_schema_input_type=Annotated[int, Field(ge=0)] | str)]
+Filled = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[Filled, ...], BeforeValidator(names, json_schema_input_type=str | list[str])]
+Name = Annotated[str, text_like(NAME.pattern, "must be a name: 1 to 64 of a-z, 0-9, _, . and -, beginning with a letter, a digit or _")]
+Zone = Annotated[str, BeforeValidator(_zone)]
+Folder = Annotated[Path, BeforeValidator(_folder, json_schema_input_type=str)]

@@ -4,19 +4,19 @@ import glob
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 from scheduler.core.errors import ConfigError
 from scheduler.settings import env, nodes
 from scheduler.settings.entry import TaskEntry
-from scheduler.settings.environment import Variables, overridden, read_variables
+from scheduler.settings.environment import overridden, read_variables
 from scheduler.settings.fields import names
-from scheduler.settings.flows import Needs, check_dependencies
 from scheduler.settings.nearest import did_you_mean
 from scheduler.settings.nodes import MAX_BYTES, Place, Problem, Scalar, compose
-from scheduler.settings.problems import validate
-from scheduler.settings.task import Policy, TaskFile, over
+from scheduler.settings.problems import find, validate
+from scheduler.settings.task import TaskConfig, TaskFile, over
 from scheduler.settings.values import Values
 
 FILE = "env.yaml"
@@ -64,7 +64,8 @@ def load_settings(path: str | Path | None = None, *, environ: Mapping[str, str] 
     """
     environ = os.environ if environ is None else environ
     named = path or environ.get("SCHEDULER_CONFIG")
-    return _Loading(Path(named or FILE), environ).settings(required=bool(named))
+    file = Path(named or FILE)
+    return _Loading(file, environ).settings(bare=not named and not file.exists())
 
 
 class _Loading:
@@ -74,52 +75,37 @@ class _Loading:
         self.file, self.shown_base, self.base = file, file.parent, file.parent.absolute()
         self.problems: list[Problem] = []
         self.files: list[Path] = []
-        self.variables: Variables = read_variables(self.shown_base / ".env", environ, self.problems)
+        self.variables = read_variables(self.shown_base / ".env", environ, self.problems)
         self.values = Values(self.variables, self.base, self.problems)
         self.entries: dict[str, TaskEntry] = {}
-        self.needs: dict[str, Needs] = {}  # of every task, those with mistakes too
 
-    def settings(self, *, required: bool) -> Settings:
-        bare = not required and not self.file.exists()
+    def settings(self, *, bare: bool) -> Settings:
+        """``bare``: there is no env.yaml, and nobody has named one."""
         tree = nodes.Mapping(Place(str(self.file)), {}) if bare else self._read(self.file)
         if tree is None:
             raise self._error()
         tree = overridden(tree, self.variables, set(env.Centre.model_fields), self.problems)
         data = self.values.of(tree)
         sections = validate(env.Env, data, tree, self.problems, {"base": self.base})
-        self._load_tasks(tree, optional=bare and "APP_ENV" not in self.variables)
+        self._load_tasks(self._task_files(tree, data, optional=bare and "APP_ENV" not in self.variables))
         if self.problems or sections is None:
             raise self._error()
         parts = {name: getattr(sections, name) for name in env.Env.model_fields}
         return Settings(**parts, base=self.base, tasks=self.entries, files=tuple(self.files))
 
     def _error(self) -> ConfigError:
-        self.problems = list(dict.fromkeys(self.problems))  # the same word may be read twice
-        order = {problem.place.source: number for number, problem in reversed(list(enumerate(self.problems)))}
-        return ConfigError([str(p) for p in sorted(self.problems, key=lambda p: (order[p.place.source], p.place.line, p.place.column))])
+        sources = list(dict.fromkeys(problem.place.source for problem in self.problems))
+        ordered = sorted(set(self.problems), key=lambda problem: (sources.index(problem.place.source), problem))
+        return ConfigError([str(problem) for problem in ordered])
 
     def _read(self, file: Path) -> nodes.Mapping | None:
-        """The tree of a YAML file whose top is a mapping (an empty file is an empty one); None where a problem forbids to go on."""
-        start = Place(str(file), 1, 1)
-        text = self._text(file, start)
-        if text is None:
-            return None
-        count = len(self.problems)
-        node = compose(text, str(file), self.problems)
-        if node is None:
-            return nodes.Mapping(start, {}) if len(self.problems) == count else None
-        if not isinstance(node, nodes.Mapping):
-            self.problems.append(Problem(node.place, 'the file must be a mapping: lines of "key: value"'))
-            return None
-        return node
-
-    def _text(self, file: Path, start: Place) -> str | None:
+        """The tree of a YAML file whose top is a mapping; None where a problem forbids to go on."""
         try:
             with file.open("rb") as stream:
                 content = stream.read(MAX_BYTES + 1)
             self.files.append(file.absolute())
             if len(content) <= MAX_BYTES:
-                return content.decode("utf-8-sig")
+                return self._tree(content.decode("utf-8-sig"), file)
             message = f"the file is larger than {MAX_BYTES:,} bytes; split it: scheduler.tasks may be a list or a glob"
         except FileNotFoundError:
             message = _missing(file)
@@ -127,65 +113,73 @@ class _Loading:
             message = f"the file cannot be read: {error.strerror}"
         except UnicodeDecodeError as error:
             message = f"the file is not UTF-8 text (byte {error.start})"
-        self.problems.append(Problem(start, message))
+        self.problems.append(Problem(Place(str(file), 1, 1), message))
         return None
 
-    def _load_tasks(self, tree: nodes.Mapping, *, optional: bool) -> None:
-        """All task files. ``optional``: nothing is configured at all, so the default file may be missing."""
-        section = tree.items.get("scheduler", (tree.place, tree))[1]
-        written = section.items["tasks"][1] if isinstance(section, nodes.Mapping) and "tasks" in section.items else None
+    def _tree(self, text: str, file: Path) -> nodes.Mapping | None:
+        node = compose(text, str(file), self.problems)
+        if node is None or isinstance(node, nodes.Mapping):
+            return node
+        self.problems.append(Problem(node.place, 'the file must be a mapping: lines of "key: value"'))
+        return None
+
+    def _task_files(self, tree: nodes.Node, data: dict[str, Any], *, optional: bool) -> list[Path]:
+        """The files that scheduler.tasks names; ``optional``: nothing is configured at all, so the default one may be missing."""
+        section = data.get("scheduler")
+        written = section.get("tasks") if isinstance(section, dict) else None
         if written is None:
-            written = Scalar(Place(f"{self.file} (scheduler.tasks by default)"), env.TASKS)
-            if optional and not (self.base / self.values.expand(written)).exists():
-                return
-        seen: set[Path] = set()
-        for node in written.items if isinstance(written, nodes.Sequence) else [written]:
-            for file in self._matches(node):
-                if file.resolve() not in seen:
-                    seen.add(file.resolve())
-                    self._load_file(file)
-        check_dependencies(self.needs, self.problems)
+            tree = Scalar(Place(f"{self.file} (scheduler.tasks by default)"), env.TASKS)
+            written = self.values.of(tree)
+        else:
+            optional = False
+        patterns = names(written)
+        told = {problem.place for problem in self.problems}
+        files: dict[Path, Path] = {}
+        for number, pattern in enumerate(patterns if isinstance(patterns, tuple) else ()):
+            place = find(tree, ("scheduler", "tasks", number)).place
+            if place not in told and isinstance(pattern, str):
+                matches = glob.glob(pattern, root_dir=self.shown_base, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+                found = sorted(self.shown_base / name for name in matches)
+                if not found and not optional:
+                    self.problems.append(Problem(place, f"scheduler.tasks: {_missing(self.shown_base / pattern)}"))
+                files |= {file.resolve(): file for file in found if file.resolve() not in files}
+        return list(files.values())
 
-    def _matches(self, node: nodes.Node) -> list[Path]:
-        """The files that a path or glob means; a problem where there is none."""
-        patterns = names(self.values.of(node))
-        if any(problem.place == node.place for problem in self.problems) or not isinstance(patterns, tuple):
-            return []  # told of already
-        files = []
-        for pattern in filter(None, patterns):
-            names_found = glob.glob(pattern, root_dir=self.shown_base, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-            found = sorted(self.shown_base / name for name in names_found)
-            if not found:
-                self.problems.append(Problem(node.place, f"scheduler.tasks: {_missing(self.shown_base / pattern)}"))
-            files += found
-        return files
+    def _load_tasks(self, files: list[Path]) -> None:
+        trees = [(file, tree) for file in files if (tree := self._read(file))]
+        places: dict[str, Place] = {}
+        for _, tree in trees:
+            for name, (place, _) in _tasks_in(tree).items():
+                if name in places:
+                    self.problems.append(Problem(place, f'the task "{name}" is already defined at {places[name]}; keep one'))
+                places.setdefault(name, place)
+        for file, tree in trees:
+            self._load_file(file, tree, places)
+        self._check_cycles()
 
-    def _load_file(self, file: Path) -> None:
-        tree = self._read(file)
-        if tree is None:
-            return
+    def _load_file(self, file: Path, tree: nodes.Mapping, known: Mapping[str, Place]) -> None:
         data = self.values.of(tree)
+        if validate(TaskFile, data, tree, self.problems, {"tasks": known}) is None:
+            return
         defaults = data.get("defaults") or {}
-        if validate(Policy, defaults, tree, []) is None:
-            defaults = {}  # its mistakes are told once, and not again for every task
-        written = data.get("tasks")
-        if isinstance(written, dict):
-            data["tasks"] = {name: _over(defaults, own) for name, own in written.items()}
-        parsed = validate(TaskFile, data, tree, self.problems)
-        section = tree.items["tasks"][1] if "tasks" in tree.items else None
-        for name, (place, node) in section.items.items() if isinstance(section, nodes.Mapping) else ():
-            if name in self.needs:
-                self.problems.append(Problem(place, f'the task "{name}" is already defined at {self.needs[name].place}; keep one'))
-                continue
-            self.needs[name] = Needs.of(place, node, data["tasks"][name])
-            if parsed:
-                own = written[name] or {}
-                self.entries[name] = TaskEntry(name, parsed.tasks[name], file.absolute(), own, defaults, place, node)
+        for name, (place, node) in _tasks_in(tree).items():
+            own = data["tasks"][name] or {}
+            config = TaskConfig.model_validate(over(defaults, own))
+            self.entries[name] = TaskEntry(name, config, file.absolute(), own, defaults, place, node)
+
+    def _check_cycles(self) -> None:
+        try:
+            TopologicalSorter({name: entry.config.depends_on for name, entry in self.entries.items()}).prepare()
+        except CycleError as error:
+            cycle: list[str] = error.args[1]
+            entry = self.entries[cycle[0]]
+            message = f"tasks.{cycle[0]}.depends_on: these tasks wait for each other: {' → '.join(reversed(cycle))}"
+            self.problems.append(Problem(find(entry.node, ("depends_on", 0), entry.place).place, message))
 
 
-def _over(defaults: Mapping[str, Any], own: Any) -> Any:
-    """A task with the file's defaults below it; a task that is no mapping stays as it is, to be told of."""
-    return over(defaults, own or {}) if isinstance(own, dict | None) else own
+def _tasks_in(tree: nodes.Mapping) -> dict[str, tuple[Place, nodes.Node]]:
+    section = find(tree, ("tasks",))
+    return section.node.items if section.all and isinstance(section.node, nodes.Mapping) else {}
 
 
 def _missing(file: Path) -> str:

@@ -1,7 +1,8 @@
 """YAML text as a tree of nodes that know their place; refuses duplicate keys, tags, and texts built to exhaust the reader."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import yaml
 
@@ -36,6 +37,16 @@ class Problem(NamedTuple):
         return f"{self.place}: {self.message}"
 
 
+class Extent(NamedTuple):
+    """How many values a node is, aliases followed, and how many levels are below it."""
+
+    weight: int
+    height: int
+
+
+_LEAF = Extent(1, 0)
+
+
 @dataclass(slots=True)
 class Scalar:
     """A single value as written. ``plain``: without quotes. ``literal``: from the environment, where nothing is expanded."""
@@ -44,6 +55,7 @@ class Scalar:
     text: str
     plain: bool = True
     literal: bool = False
+    extent: ClassVar[Extent] = _LEAF
 
 
 @dataclass(slots=True)
@@ -52,6 +64,7 @@ class Sequence:
 
     place: Place
     items: list["Node"]
+    extent: Extent = _LEAF
 
 
 @dataclass(slots=True)
@@ -60,47 +73,43 @@ class Mapping:
 
     place: Place
     items: dict[str, tuple[Place, "Node"]]
+    extent: Extent = _LEAF
 
 
 Node = Scalar | Sequence | Mapping
 
 
 def compose(text: str, source: str, problems: list[Problem]) -> Node | None:
-    """The tree of ``text``; None for an empty text, and where a problem (recorded) ends the reading."""
+    """The tree of ``text``, of an empty one an empty mapping; None where a problem (recorded) ends the reading."""
+    if found := yaml.reader.Reader.NON_PRINTABLE.search(text):
+        before = text[: found.start()]
+        place = Place(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        problems.append(Problem(place, f"not valid YAML: the control character {found[0]!r} is not allowed"))
+        return None
     try:
         return _Composer(text, source, problems).document()
     except _StopReadingError as stop:
-        problems.append(stop.problem)
+        problems.append(Problem(*stop.args))
     except yaml.MarkedYAMLError as error:
         problems.append(_syntax_problem(error, text, source))
-    except yaml.reader.ReaderError:
-        problems.append(_unprintable(text, source))
     return None
 
 
 class _StopReadingError(Exception):
-    def __init__(self, place: Place, message: str) -> None:
-        super().__init__(message)
-        self.problem = Problem(place, message)
-
-
-class _Anchor(NamedTuple):
-    node: Node
-    weight: int  # nodes in it, aliases followed
-    height: int
+    """Carries the problem that ends the reading."""
 
 
 class _Composer:
     def __init__(self, text: str, source: str, problems: list[Problem]) -> None:
         self.events = yaml.parse(text, Loader=_LOADER)
         self.source, self.problems = source, problems
-        self.anchors: dict[str, _Anchor] = {}
-        self.aliases = self.weight = self.copied = self.deepest = 0
+        self.anchors: dict[str, Node] = {}
+        self.aliases = self.copied = 0
 
-    def document(self) -> Node | None:
+    def document(self) -> Node:
         next(self.events)
         if isinstance(next(self.events), yaml.StreamEndEvent):
-            return None
+            return Mapping(Place(self.source, 1, 1), {})
         node = self._node(next(self.events), 1)
         next(self.events)
         event = next(self.events)
@@ -109,39 +118,49 @@ class _Composer:
         return node
 
     def _place(self, event: Any) -> Place:
-        mark = event.start_mark
-        return Place(self.source, mark.line + 1, mark.column + 1)
+        return Place(self.source, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def _until(self, end: type) -> Iterator[Any]:
+        while not isinstance(event := next(self.events), end):
+            yield event
 
     def _node(self, event: Any, depth: int) -> Node:
         place = self._place(event)
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event, place, depth)
+            return self._alias(event.anchor, place, depth)
         if depth > MAX_DEPTH:
             raise _StopReadingError(place, f"nested more than {MAX_DEPTH} levels deep; at most {MAX_DEPTH} are allowed")
         if event.tag is not None:
             self.problems.append(Problem(place, f"the YAML tag {event.tag} is not allowed; write the value without a tag"))
-        before, outer, self.deepest = self.weight, self.deepest, depth
-        self.weight += 1
-        node = self._content(event, place, depth)
+        node: Node
+        if isinstance(event, yaml.ScalarEvent):
+            node = Scalar(place, event.value, event.implicit[0])
+        elif isinstance(event, yaml.SequenceStartEvent):
+            items = [self._node(item, depth + 1) for item in self._until(yaml.SequenceEndEvent)]
+            node = Sequence(place, items, _extent(items))
+        else:
+            node = self._mapping(place, depth)
         if event.anchor:
-            self.anchors[event.anchor] = _Anchor(node, self.weight - before, self.deepest - depth)
-        self.deepest = max(outer, self.deepest)
+            self.anchors[event.anchor] = node
         return node
 
-    def _content(self, event: Any, place: Place, depth: int) -> Node:
-        if isinstance(event, yaml.ScalarEvent):
-            return Scalar(place, event.value, event.implicit[0])
-        if isinstance(event, yaml.SequenceStartEvent):
-            items = []
-            while not isinstance(item := next(self.events), yaml.SequenceEndEvent):
-                items.append(self._node(item, depth + 1))
-            return Sequence(place, items)
-        return self._mapping(place, depth)
+    def _alias(self, anchor: str | None, place: Place, depth: int) -> Node:
+        if anchor is None or anchor not in self.anchors:
+            raise _StopReadingError(place, f"*{anchor}: no anchor &{anchor} is complete before this place")
+        node = self.anchors[anchor]
+        self.aliases += 1
+        self.copied += node.extent.weight
+        if self.aliases > MAX_ALIASES or self.copied > MAX_COPIED:
+            message = f"too many aliases: at most {MAX_ALIASES}, standing for at most {MAX_COPIED} values, are allowed"
+            raise _StopReadingError(place, message)
+        if depth + node.extent.height > MAX_DEPTH:
+            raise _StopReadingError(place, f"aliases nest more than {MAX_DEPTH} levels deep; at most {MAX_DEPTH} are allowed")
+        return node
 
     def _mapping(self, place: Place, depth: int) -> Mapping:
         items: dict[str, tuple[Place, Node]] = {}
         merged: list[tuple[Place, Node]] = []
-        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+        for event in self._until(yaml.MappingEndEvent):
             where, key = self._place(event), self._key(event, depth)
             value = self._node(next(self.events), depth + 1)
             if key in items:
@@ -152,7 +171,7 @@ class _Composer:
                 items[key] = (where, value)
         for where, value in merged:
             self._merge(items, where, value)
-        return Mapping(place, items)
+        return Mapping(place, items, _extent(value for _, value in items.values()))
 
     def _key(self, event: Any, depth: int) -> str | None:
         """The text of a key; None (and a problem) for what YAML would not read as text."""
@@ -171,25 +190,14 @@ class _Composer:
         """``<<: *base``: what the mapping does not say itself comes from ``base``; of several, the first that says it."""
         for source in value.items if isinstance(value, Sequence) else [value]:
             if isinstance(source, Mapping):
-                for key, entry in source.items.items():
-                    items.setdefault(key, entry)
+                items.update({**source.items, **items})
             else:
                 self.problems.append(Problem(where, "<< must be followed by an alias of a mapping, or a list of such aliases"))
 
-    def _alias(self, event: Any, place: Place, depth: int) -> Node:
-        anchor = self.anchors.get(event.anchor)
-        if anchor is None:
-            raise _StopReadingError(place, f"*{event.anchor}: no anchor &{event.anchor} is complete before this place")
-        self.aliases += 1
-        self.copied += anchor.weight
-        self.weight += anchor.weight
-        self.deepest = max(self.deepest, depth + anchor.height)
-        if self.aliases > MAX_ALIASES or self.copied > MAX_COPIED:
-            message = f"too many aliases: at most {MAX_ALIASES}, standing for at most {MAX_COPIED} values, are allowed"
-            raise _StopReadingError(place, message)
-        if self.deepest > MAX_DEPTH:
-            raise _StopReadingError(place, f"aliases nest more than {MAX_DEPTH} levels deep; at most {MAX_DEPTH} are allowed")
-        return anchor.node
+
+def _extent(children: Iterable[Node]) -> Extent:
+    extents = [child.extent for child in children]
+    return Extent(1 + sum(below.weight for below in extents), 1 + max((below.height for below in extents), default=-1))
 
 
 def _is_text(key: str) -> bool:
@@ -200,26 +208,18 @@ def _is_text(key: str) -> bool:
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, source: str) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line, mark.column) if mark else (0, 0)
-    here = next(iter(text.splitlines()[line : line + 1]), "")
+    mark: Any = error.problem_mark or error.context_mark
+    here = "".join(text.splitlines()[mark.line : mark.line + 1])
+    sign = here[mark.column : mark.column + 1]
     message = f"not valid YAML: {error.problem or error.context}"
-    if here[column : column + 1] == "\t":
+    if sign == "\t":
         message = "not valid YAML: a tab cannot indent; use spaces"
-    elif here[column : column + 1] in ("@", "`", "%"):
-        message = f"not valid YAML: a text that begins with {here[column]} must be quoted"
+    elif sign in ("@", "`", "%"):
+        message = f"not valid YAML: a text that begins with {sign} must be quoted"
     elif "${" in here:
         message += "; inside { } or [ ] put quotes around a text with ${…}"
     elif "mapping values" in message:
         message += '; quote a text that contains ": "'
     elif error.context and error.context_mark:
         message += f", {error.context} that begins at line {error.context_mark.line + 1}"
-    return Problem(Place(source, line + 1, column + 1), message)
-
-
-def _unprintable(text: str, source: str) -> Problem:
-    found = yaml.reader.Reader.NON_PRINTABLE.search(text)
-    position = found.start() if found else 0
-    line = text.count("\n", 0, position)
-    column = position - (text.rfind("\n", 0, position) + 1)
-    return Problem(Place(source, line + 1, column + 1), f"not valid YAML: the control character {text[position]!r} is not allowed")
+    return Problem(Place(source, mark.line + 1, mark.column + 1), message)

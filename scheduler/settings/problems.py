@@ -50,7 +50,7 @@ def find(tree: Node, keys: tuple[object, ...], place: Place | None = None) -> Fo
     for key in keys:
         if isinstance(node, nodes.Mapping) and isinstance(key, str) and key in node.items:
             key_place, node = node.items[key]
-            path = f"{path}.{key}" if path else key
+            path = f"{path}.{key}".lstrip(".")
         elif isinstance(node, nodes.Sequence) and isinstance(key, int) and key < len(node.items):
             node = node.items[key]
             key_place, path = node.place, f"{path}[{key + 1}]"
@@ -67,8 +67,8 @@ def validate(
         return model.model_validate(data, context=dict(context or {}))
     except ValidationError as error:
         told = {problem.place for problem in problems}
-        details = error.errors(include_url=False, include_input=False)
-        problems += [problem for detail in details if (problem := _problem(detail, model, tree)).place not in told]
+        found = [_problem(detail, model, tree) for detail in error.errors(include_url=False, include_input=False)]
+        problems += [problem for problem in found if problem.place not in told]
     return None
 
 
@@ -81,13 +81,12 @@ def _problem(detail: ErrorDetails, model: type[Section], tree: Node) -> Problem:
         return Problem(found.key, f"{found.path} is missing; it has no default")
     if keys and keys[-1] == "[key]":
         return Problem(found.key, f'{find(tree, keys[:-2]).path}: "{keys[-2]}" {_must(detail, found)}')
-    if not found.all or (kind == "value_error" and not isinstance(found.node, Scalar)):
-        return Problem(found.place, f"{found.path} {_must(detail, found)}")
-    return Problem(found.place, f"{found.path} {_shown(found)}{_must(detail, found)}")
+    hides = not found.all or (kind == "value_error" and not isinstance(found.node, Scalar))
+    return Problem(found.place, f"{found.path} {'' if hides else _shown(found)}{_must(detail, found)}")
 
 
 def _unknown_key(key: str, model: type[Section]) -> str:
-    aliases = _aliases(model)
+    aliases = model.aliases()
     if key in aliases:
         return f'"{key}" is another name of "{aliases[key]}", which is written too; keep one'
     known = sorted(model.model_fields)
@@ -96,19 +95,11 @@ def _unknown_key(key: str, model: type[Section]) -> str:
     return f'unknown key "{key}"' + (f"; did you mean {hint}?" if hint else "") + listed
 
 
-def _aliases(model: type[Section]) -> dict[str, str]:
-    names = {}
-    for name, field in model.model_fields.items():
-        for alias in getattr(field.validation_alias, "choices", ()):
-            names[alias] = name
-    return names
-
-
 def model_at(model: type[Section], keys: tuple[object, ...]) -> type[Section]:
     """The model that judges the mapping at ``keys``; where users choose the names, the model of the values."""
     rest = iter(keys)
     for key in rest:
-        if field := model.model_fields.get(_aliases(model).get(str(key), str(key))):
+        if field := model.model_fields.get(model.aliases().get(str(key), str(key))):
             model = next(_models_in(field.annotation), model)
             if get_origin(field.annotation) is dict:
                 next(rest, None)
@@ -123,30 +114,24 @@ def _models_in(annotation: Any) -> Iterator[type[Section]]:
 
 
 def _must(detail: ErrorDetails, found: Found) -> str:
-    context = detail.get("ctx", {})
+    context, node = detail.get("ctx", {}), found.node
     if detail["type"] == "value_error":
         return str(context["error"])
     if detail["type"] == "literal_error":
-        return _one_of(str(context["expected"]), found.node)
-    must = _MUST.get(detail["type"], detail["msg"])
-    if detail["type"] == "string_type" and isinstance(found.node, Scalar) and found.node.plain and found.node.text:
-        must += f'; quote it: "{found.node.text}"' if "${" not in found.node.text else ""
-    return must
-
-
-def _one_of(expected: str, node: Node) -> str:
-    allowed = re.findall(r"'([^']*)'", expected)
-    hint = did_you_mean(node.text, allowed) if isinstance(node, Scalar) and not node.literal else ""
-    return f"must be one of {', '.join(allowed)}{hint}"
+        allowed = re.findall(r"'([^']*)'", str(context["expected"]))
+        hint = did_you_mean(node.text, allowed) if isinstance(node, Scalar) and not node.literal else ""
+        return f"must be one of {', '.join(allowed)}{hint}"
+    cure = ""
+    if detail["type"] == "string_type" and isinstance(node, Scalar) and node.plain and node.text and "${" not in node.text:
+        cure = f'; quote it: "{node.text}"'
+    return _MUST.get(detail["type"], detail["msg"]) + cure
 
 
 def _shown(found: Found) -> str:
     """The value as it stands in the file, never as it was expanded; nothing where it may be a secret."""
     node = found.node
-    if isinstance(node, nodes.Mapping):
-        return "is a mapping; it "
-    if isinstance(node, nodes.Sequence):
-        return "is a list; it "
+    if not isinstance(node, Scalar):
+        return "is a mapping; it " if isinstance(node, nodes.Mapping) else "is a list; it "
     if node.literal or _SECRET.search(found.path.rpartition(".")[2]):
         return ""
     if node.plain and node.text in YES_NO:

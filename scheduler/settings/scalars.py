@@ -2,55 +2,43 @@
 
 import re
 from math import isfinite
+from typing import Any
 
 import yaml
 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-_TRUE = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})
-_FALSE = frozenset({"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"})
-YES_NO = (_TRUE | _FALSE) - {"true", "True", "TRUE", "false", "False", "FALSE"}  # booleans of YAML 1.1 only
+YES_NO = frozenset(["yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF"])  # booleans of YAML 1.1 only
 
-_INT = re.compile(r"[-+]?(?:0|[1-9]\d*)")
-_HEX = re.compile(r"0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+)(?:[eE][-+]\d+)?")
-_TRAP = re.compile(
-    r"[-+]?\d+(?::[0-5]?\d)+(?:\.\d*)?"  # 22:30 is 22 × 60 + 30
-    r"|[-+]?0[\d_]+|0o[0-7]+|0b[01_]+"  # 0600 is octal in one version, 600 in the other
-    r"|[-+]?\d[\d_]*_[\d_]*(?:\.[\d_]*)?"  # 1_000
-    r"|[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+"  # 1e3; with a point and a sign, 1.0e+3, both agree
-    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
-)
+_RESOLVER: Any = yaml.resolver.Resolver()
+_NUMBER_OF_1_2 = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|0o[0-7]+")
+_SAME_NUMBER = re.compile(r"[-+]?(0|[1-9]\d{0,18})|0x[0-9a-fA-F]{1,16}|([-+]?\d+\.\d*|\.\d+)([eE][-+]\d+)?")
+_SHORT = 20  # digits: of longer numbers neither JSON nor Lua keeps the value
 
 
 class PlainError(ValueError):
     """An unquoted word that does not mean one thing; the message says what to write instead."""
 
 
-def plain_value(text: str) -> str | float | bool | None:
-    """The value of an unquoted ``text``: null, true/false (also yes, no, on, off), a number, or text. PlainError for traps."""
-    if text[:1] not in _FIRST:
-        return text
-    if text in NULLS:
+def plain_value(text: str, *, strict: bool = False) -> str | float | bool | None:
+    """The value of an unquoted ``text``: null, true/false (also yes, no, on, off; not when ``strict``), a number, or text."""
+    kind = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False)).rpartition(":")[2]
+    if kind == "null":
         return None
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    if text[0].isalpha():
+    if kind == "bool":
+        value = text.lower() in ("true", "yes", "on")
+        if strict and text in YES_NO:
+            said = f"unquoted, {text} is {str(value).lower()} to YAML 1.1 and text to YAML 1.2"
+            raise PlainError(f'{said}; quote it: "{text}", or write true or false')
+        return value
+    if kind not in ("int", "float") and not _NUMBER_OF_1_2.fullmatch(text):
         return text
-    if len(text) < _LONGEST_NUMBER and (_INT.fullmatch(text) or _HEX.fullmatch(text)):
-        return int(text, 0)
-    if _FLOAT.fullmatch(text) and isfinite(number := float(text)):
+    if _SAME_NUMBER.fullmatch(text) and isfinite(number := int(text, 0) if kind == "int" else float(text)):
         return number
-    if any(pattern.fullmatch(text) for pattern in (_TRAP, _INT, _HEX, _FLOAT)):
-        raise PlainError(_trap_message(text))
-    return text
-
-
-_LONGEST_NUMBER = 20  # digits: beyond them neither JSON nor Lua keeps the value
-_FIRST = frozenset("0123456789+-.~") | {word[:1] for word in NULLS | _TRUE | _FALSE}
+    raise PlainError(_trap_message(text))
 
 
 def _trap_message(text: str) -> str:
-    old = yaml.safe_load(text) if len(text) < _LONGEST_NUMBER else None
+    old = yaml.safe_load(text) if len(text) < _SHORT else None
     if isinstance(old, int):
         return f'unquoted, {text} is the number {old} to YAML 1.1; quote it if it is text: "{text}"'
     return f'unquoted, {text} is a number to some YAML readers and not to others; quote it: "{text}", or write plain digits'

@@ -46,7 +46,7 @@ def write_schemas(folder: Path) -> None:
 
 
 def _expandable(schema: Any) -> Any:
-    """The schema in which every number, boolean and choice may also be a text with ``${NAME}`` in it."""
+    """The schema in which every number, boolean, choice and text of a certain form may also be a text with ``${NAME}`` in it."""
     if isinstance(schema, list):
         return [_expandable(part) for part in schema]
     if not isinstance(schema, dict):
@@ -54,6 +54,8 @@ def _expandable(schema: Any) -> Any:
     schema = {key: _expandable(part) for key, part in schema.items() if key != "title" or not isinstance(part, str)}
     if "patternProperties" in schema:  # of names that users choose: no others are names
         schema["additionalProperties"] = False
+    if "pattern" in schema:
+        schema["pattern"] += rf"|{_EXPANDED['pattern']}"
     if schema.get("type") not in _TYPED and "enum" not in schema:
         return schema
     told = {key: schema.pop(key) for key in ("description", "default", "deprecated") if key in schema}

@@ -2,27 +2,27 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationInfo
 
 from scheduler.core.backoff import Jitter, Strategy
 from scheduler.core.task import Executor, Misfire, Overlap
-from scheduler.core.units import duration_ms
-from scheduler.settings.fields import Duration, Filled, Flag, Name, Names, NothingIsEmpty, Number, Section, Size, SomeTime, any_of, empty
+from scheduler.settings.fields import Duration, Filled, Flag, Name, Names, Section, Size, SomeTime, empty, names, number, text_like
+from scheduler.settings.nearest import did_you_mean
 
 TriggerKind = Literal["interval", "cron", "date", "calendar_interval", "or", "and", "custom", "none"]
 
-_RATE = re.compile(r"\s*(\d+)\s*/\s*(\d.*|ms|s|m|h|d|w)")
-_RATE_PATTERN = r"^\s*\d+\s*/\s*(\d.*|ms|s|m|h|d|w)$"
-_MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*(?::[^\W\d]\w*)?")
+_RATE = r"\s*(\d+)\s*/\s*(\d.*|ms|s|m|h|d|w)"
+_WORD = r"[^\W\d]\w*"
 
 
 class RateLimitConfig(Section):
     """At most ``max_calls`` Runs in ``time_window``, over all instances."""
 
-    max_calls: Annotated[int, Number(1)]
+    max_calls: Annotated[int, number(1)]
     time_window: SomeTime
 
 
@@ -36,7 +36,7 @@ class BackoffConfig(Section):
     }
 
     strategy: Strategy = "exponential"
-    multiplier: Annotated[float, Number(0, 1_000, whole=False)] = 2.0
+    multiplier: Annotated[float, number(0, 1_000, whole=False)] = 2.0
     max_delay: SomeTime = timedelta(hours=1)
     jitter: Jitter = "none"
 
@@ -46,13 +46,13 @@ class GpuConfig(Section):
 
     hints: ClassVar[dict[str, str]] = {"memory": "min_memory_gb", "gpus": "count", "number": "count"}
 
-    min_memory_gb: Annotated[float, Number(0, whole=False)] = Field(0, validation_alias=AliasChoices("min_memory_gb", "min_gpu_memory_gb"))
+    min_memory_gb: Annotated[float, number(0, whole=False)] = Field(0, validation_alias=AliasChoices("min_memory_gb", "min_gpu_memory_gb"))
     """Free memory in GiB."""
-    max_utilization: Annotated[float, Number(0, 100, whole=False)] = Field(
+    max_utilization: Annotated[float, number(0, 100, whole=False)] = Field(
         0, validation_alias=AliasChoices("max_utilization", "min_gpu_utilization")
     )
     """Percent: a card is taken when its utilisation is below this; 0: no condition."""
-    count: Annotated[int, Number(1, 64)] = 1
+    count: Annotated[int, number(1, 64)] = 1
 
 
 class Sla(Section):
@@ -62,44 +62,37 @@ class Sla(Section):
 
 
 def _rate(value: object) -> object:
-    """``5/1m``, ``10/s`` or ``5/60`` as a mapping."""
+    """``5/1m``, ``10/s`` or ``5/60`` as a limit."""
     if not isinstance(value, str):
         return value
-    match = _RATE.fullmatch(value)
-    try:
-        if match and int(match[1]) > 0 and duration_ms(window := match[2] if match[2][0].isdigit() else f"1{match[2]}"):
-            return {"max_calls": int(match[1]), "time_window": window}
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        if match := re.fullmatch(_RATE, value):
+            window = match[2] if match[2][0].isdigit() else f"1{match[2]}"
+            return RateLimitConfig.model_validate({"max_calls": int(match[1]), "time_window": window})
     raise ValueError('must be calls per time, such as "5/1m" or "10/s", or {max_calls: 5, time_window: 60}, or a list of these')
 
 
 def _listed(value: object) -> object:
-    if value is None:
-        return ()
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def _module(value: str) -> str:
-    if not _MODULE.fullmatch(value):
-        raise ValueError("must be a module, pkg.mod, or a function in it, pkg.mod:function")
+def _task(value: str, info: ValidationInfo) -> str:
+    """The name of a task; the context ``tasks``, where it is given, says which there are."""
+    known = (info.context or {}).get("tasks")
+    if known is not None and value not in known:
+        raise ValueError(f'must be a task, and "{value}" is no task{did_you_mean(value, known)}')
     return value
 
 
-_RATE_MAPPING = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["max_calls", "time_window"],
-    "properties": {"max_calls": {"type": "integer", "minimum": 1}, "time_window": {"type": ["number", "string"]}},
-}
-_ONE_RATE: dict[str, Any] = {"anyOf": [{"type": "string", "pattern": _RATE_PATTERN}, _RATE_MAPPING]}
-
+_OneRate: Any = Annotated[str, Field(pattern=f"^{_RATE}$")] | RateLimitConfig
 RateLimits = Annotated[
     tuple[Annotated[RateLimitConfig, BeforeValidator(_rate)], ...],
-    BeforeValidator(_listed),
-    any_of(_ONE_RATE, {"type": "array", "items": _ONE_RATE}, {"type": "null"}),
+    BeforeValidator(_listed, json_schema_input_type=_OneRate | list[_OneRate] | None),
 ]
-Module = Annotated[str, AfterValidator(_module), WithJsonSchema({"type": "string", "pattern": f"^{_MODULE.pattern}$"})]
+Tasks = Annotated[tuple[Annotated[Filled, AfterValidator(_task)], ...], BeforeValidator(names, json_schema_input_type=str | list[str])]
+Module = Annotated[
+    str, text_like(rf"{_WORD}(?:\.{_WORD})*(?::{_WORD})?", "must be a module, pkg.mod, or a function in it, pkg.mod:function")
+]
 
 
 class Policy(Section):
@@ -121,16 +114,16 @@ class Policy(Section):
 
     trigger: TriggerKind = "interval"
     """When the task runs; none: only when it is submitted."""
-    args: Annotated[dict[str, Any], NothingIsEmpty] = empty()
+    args: dict[str, Any] = empty()
     """What the trigger needs: {minutes: 30}, {hour: 9, day_of_week: mon-fri}, {run_date: "2026-12-25 10:00:00"} …"""
-    params: Annotated[dict[str, Any], NothingIsEmpty] = Field(default_factory=dict, repr=False)
+    params: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Keyword arguments of run()."""
     executor: Executor = "default"
     """default: threads; processpool: killable processes; asyncio; ray."""
     queue: Name = "default"
-    priority: Annotated[int, Number(1, 10)] = 5
+    priority: Annotated[int, number(1, 10)] = 5
     """10 first."""
-    max_attempts: Annotated[int, Number(1, 10_000)] = 1
+    max_attempts: Annotated[int, number(1, 10_000)] = 1
     """All tries, the first one included."""
     retry_delay: Duration = timedelta(0)
     """The wait before the next attempt; with backoff, before the second."""
@@ -143,7 +136,7 @@ class Policy(Section):
     """Of one attempt."""
     rate_limit: RateLimits = ()
     """Calls per time over all instances; of a list, all must hold."""
-    max_instances: Annotated[int, Number(1)] | None = None
+    max_instances: Annotated[int, number(1)] | None = None
     """Runs of the task that may be at work at one time, over all instances."""
     overlap: Overlap = "allow"
     """What when the schedule's previous Run is still going."""
@@ -151,7 +144,7 @@ class Policy(Section):
     """What becomes of instants that passed unseen for longer than the grace time."""
     misfire_grace_time: Duration | None = None
     coalesce: Flag | None = None
-    catch_up_max: Annotated[int, Number(1, 100_000)] = 100
+    catch_up_max: Annotated[int, number(1, 100_000)] = 100
     """With misfire: run_all, at most so many missed instants run."""
     concurrency_key: Filled | None = None
     """Runs with the same key share max_instances, for example "{params.tenant}"."""
@@ -160,7 +153,7 @@ class Policy(Section):
     """Of the whole process tree of an attempt (processpool)."""
     isolation: Literal["warm", "fresh"] = "warm"
     """fresh: a new process for each attempt."""
-    depends_on: Names = ()
+    depends_on: Tasks = ()
     """Tasks whose Run of the same cycle must have succeeded before."""
     on_failure: Names = ()
     """Names of notify channels."""
@@ -198,4 +191,4 @@ class TaskFile(Section):
 
     defaults: Policy = empty()
     """Keys for every task of this file that does not say otherwise."""
-    tasks: Annotated[dict[Name, TaskConfig], NothingIsEmpty] = empty()
+    tasks: dict[Name, TaskConfig] = empty()

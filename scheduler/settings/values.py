@@ -1,13 +1,14 @@
 """From nodes to plain data: ``${NAME}``, ``${NAME:-default}`` and ``${file:/path}`` expanded, unquoted words given their type."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from scheduler.settings import nodes
 from scheduler.settings.environment import Variables
 from scheduler.settings.nodes import Problem, Scalar
-from scheduler.settings.scalars import NULLS, YES_NO, PlainError, plain_value
+from scheduler.settings.scalars import NULLS, PlainError, plain_value
 
 _EXPANSION = re.compile(r"\$\$(?=\{)|\$\{(?:file:([^{}]+)|([A-Za-z_]\w*)(:-[^{}]*)?)\}|\$\{")
 _FREE = frozenset({"params", "args", "rules"})  # what lies below is the user's: no model gives it types
@@ -36,32 +37,25 @@ class Values:
 
     def _scalar(self, node: Scalar, free: bool) -> Any:
         if node.literal or "${" in node.text:
-            return self._expanded(node, free)
-        return self._plain(node, node.text, free) if node.plain else node.text
+            return self._from_outside(node, free)
+        if not node.plain:
+            return node.text
+        try:
+            return plain_value(node.text, strict=free)
+        except PlainError as error:
+            self._problems.append(Problem(node.place, str(error)))
+            return node.text
 
-    def _expanded(self, node: Scalar, free: bool) -> Any:
-        text = node.text if node.literal else self.expand(node)
+    def _from_outside(self, node: Scalar, free: bool) -> Any:
+        text = node.text if node.literal else self._expanded(node)
         if node.plain and text in NULLS:
             return None
-        return self._plain(node, text, free) if free and node.plain else Expanded(text)
+        if node.plain and free:
+            with suppress(PlainError):  # what is ambiguous is text, for nobody could quote it
+                return plain_value(text, strict=True)
+        return Expanded(text)
 
-    def _plain(self, node: Scalar, text: str, free: bool) -> Any:
-        """The value of an unquoted word; one that comes from outside and is ambiguous is text, for nobody could quote it."""
-        try:
-            value = plain_value(text)
-            if not free or text not in YES_NO:
-                return value
-            message = (
-                f'unquoted, {text} is {str(value).lower()} to YAML 1.1 and text to YAML 1.2; quote it: "{text}", or write true or false'
-            )
-        except PlainError as error:
-            message = str(error)
-        if node.literal or text is not node.text:
-            return text
-        self._problems.append(Problem(node.place, message))
-        return None
-
-    def expand(self, node: Scalar) -> str:
+    def _expanded(self, node: Scalar) -> str:
         """The text of ``node`` with its names replaced; names that are not set are one problem, listed together."""
         missing: list[str] = []
         text = _EXPANSION.sub(lambda match: self._replacement(match, node, missing), node.text)
@@ -82,12 +76,11 @@ class Values:
             self._problems.append(Problem(node.place, message))
             return ""
         variable = self._variables.get(name)
-        if default is not None:  # as in the shell, :- also replaces an empty value
-            return variable.value if variable and variable.value else default[2:]
+        if default and not (variable and variable.value):  # as in the shell, :- also replaces an empty value
+            return str(default[2:])
         if variable is None:
             missing.append(name)
-            return ""
-        return variable.value
+        return variable.value if variable else ""
 
     def _secret(self, file: str, node: Scalar) -> str:
         try:
