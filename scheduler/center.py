@@ -47,6 +47,7 @@ class SchedulerCenter:
         self._store: Store | None = None
         self._roles: Roles | None = None
         self._catalogue: Catalogue | None = None
+        self._unprobed: dict[str, Task] = {}
         self._on_shutdown: list[Callable[[], None]] = []
 
     # ── Parts ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -90,11 +91,14 @@ class SchedulerCenter:
         """The task of this name; UnknownTaskError names the nearest. Its plugin need not be loaded for that."""
         if self._catalogue is not None and name in self._catalogue.tasks:
             return self._catalogue.tasks[name]
+        if name in self._unprobed:
+            return self._unprobed[name]
         entry = self.settings.tasks.get(name)
         if entry is None or not entry.config.enabled:
             known = [*self.settings.tasks, *(self._catalogue.tasks if self._catalogue else ())]
             raise UnknownTaskError(f"no task named {name!r}{did_you_mean(name, known)}; known are: {', '.join(sorted(known)) or 'none'}")
-        return entry.to_task(entry.module, {})
+        self._unprobed[name] = entry.to_task(entry.module, {})
+        return self._unprobed[name]
 
     def find_task(self, name: str) -> Task | None:
         """The task of this name, or None."""
