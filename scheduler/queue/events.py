@@ -14,6 +14,7 @@ class EventReader:
         self._key = f"{prefix}ev"
         self._count = count
         self.position = start
+        self.behind = False  # the last read was as long as a read can be: there is more
 
     def read(self, block_ms: int | None = None) -> list[Event]:
         """Entries after the last position; [] when there are none within ``block_ms`` (None: do not wait)."""
@@ -21,12 +22,14 @@ class EventReader:
             self.position = self._newest()
         reply = self._client.xread({self._key: self.position}, count=self._count, block=block_ms)
         if not reply:
+            self.behind = False
             return []
         entries = reply[self._key][0] if isinstance(reply, dict) else reply[0][1]
         events: list[Event] = []
         for entry_id, fields in entries:
             events.extend(parse_entry(entry_id, fields["e"]))
         self.position = entries[-1][0]
+        self.behind = len(entries) == self._count
         return events
 
     def _newest(self) -> str:
