@@ -48,7 +48,6 @@ class SchedulerCenter:
         self._roles: Roles | None = None
         self._catalogue: Catalogue | None = None
         self._unprobed: dict[str, Task] = {}
-        self._on_shutdown: list[Callable[[], None]] = []
 
     # ── Parts ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -95,7 +94,9 @@ class SchedulerCenter:
             return self._unprobed[name]
         entry = self.settings.tasks.get(name)
         if entry is None or not entry.config.enabled:
-            known = [*self.settings.tasks, *(self._catalogue.tasks if self._catalogue else ())]
+            known = {name for name, entry in self.settings.tasks.items() if entry.config.enabled} | (
+                self._catalogue.tasks.keys() if self._catalogue else set()
+            )
             raise UnknownTaskError(f"no task named {name!r}{did_you_mean(name, known)}; known are: {', '.join(sorted(known)) or 'none'}")
         self._unprobed[name] = entry.to_task(entry.module, {})
         return self._unprobed[name]
@@ -185,7 +186,7 @@ class SchedulerCenter:
         ``delay``: seconds or ``"5m"``. ``at``: an aware datetime. ``key``: an idempotency key; the same key and body within 24 h give the
         same Run, another body a ConflictError. UnknownTaskError, ParamsError and IntakeClosedError say what is wrong.
         """
-        return self._intake.submit([Request(task, params or {}, priority, delay, at, run_id, key)])[0]
+        return self._intake.submit([Request(task, params, priority, delay, at, run_id, key)])[0]
 
     def submit_many(self, requests: Sequence[Any]) -> list[str]:
         """Thousands of Runs in one call: ``("task", {params})`` or ``{"task": …, "params": …, "priority": …}`` each; their ids."""

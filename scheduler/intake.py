@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from string import Formatter
 from typing import Any, Self
@@ -25,7 +25,7 @@ class Request:
     """What a caller asks for; None takes the task's own value."""
 
     task: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] | None = None
     priority: int | None = None
     delay: float | str = 0
     at: datetime | None = None
@@ -35,13 +35,29 @@ class Request:
     @classmethod
     def of(cls, request: Any) -> Self:
         """From ``("task", {params})``, a mapping with these fields, or a bare task name."""
+        fields = cls.__dataclass_fields__
         if isinstance(request, str):
             return cls(request)
-        if isinstance(request, Mapping):
-            if unknown := set(request) - set(cls.__dataclass_fields__):
-                raise ParamsError(f"unknown {', '.join(sorted(unknown))} in a request: allowed are {', '.join(cls.__dataclass_fields__)}")
+        if isinstance(request, Mapping) and "task" in request:
+            if unknown := set(map(str, request)) - set(fields):
+                raise ParamsError(f"unknown {', '.join(sorted(unknown))} in a request: allowed are {', '.join(fields)}")
             return cls(**request)
-        return cls(*request)
+        if isinstance(request, list | tuple) and 1 <= len(request) <= len(fields):
+            return cls(*request)
+        raise ParamsError(
+            f"{request!r} is no request: it needs a task, and may have {', '.join(list(fields)[1:])}, in this order or by name"
+        )
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The params; ParamsError for anything but a mapping of names."""
+        if self.params is None:
+            return {}
+        if not isinstance(self.params, Mapping):
+            raise ParamsError(f"params {self.params!r} must be a mapping of parameter names to values")
+        if strange := [key for key in self.params if not isinstance(key, str)]:
+            raise ParamsError(f"{strange[0]!r} is no name of a parameter: names are texts")
+        return self.params
 
 
 class Intake:
@@ -59,32 +75,50 @@ class Intake:
         return [_id_of(submission, answer) for submission, answer in zip(submissions, answers, strict=True)]
 
     def _checked(self, task: Task, request: Request) -> Submission:
-        if request.params and (wrong := self._misfits(task, {**task.params, **request.params})):
+        if wrong := self._misfits(task, {**task.params, **request.given}):
             raise ParamsError(f"task {task.name}: {'; '.join(wrong)}")
         return submission_of(task, request)
 
 
 def submission_of(task: Task, request: Request) -> Submission:
     """The Submission of one request; ParamsError where it does not fit."""
-    params = encode_params(request.params) if request.params else ""
-    priority = task.priority if request.priority is None else request.priority
-    if isinstance(priority, bool) or not isinstance(priority, int) or not 1 <= priority <= 10:
-        raise ParamsError(f"priority {priority!r}: allowed is 1 to 10, 10 first")
-    if request.run_id is not None and not RUN_ID.fullmatch(request.run_id):
-        raise ParamsError(f"run id {request.run_id!r}: letters, digits and _ . @ : + - only, at most 128")
-    if request.at is not None and request.at.tzinfo is None:
-        raise ParamsError(f"at={request.at.isoformat()} has no time zone: give an aware datetime")
+    _require_sound(request)
+    params = encode_params(request.given) if request.given else ""
     return Submission(
         id=request.run_id or new_id(),
         task=task.name,
         queue=task.queue,
-        priority=priority,
+        priority=task.priority if request.priority is None else request.priority,
         params=params,
-        delay_ms=duration_ms(request.delay) if request.delay else 0,
+        delay_ms=_delay_ms(request.delay) if request.delay else 0,
         due_ms=round(request.at.timestamp() * 1000) if request.at else 0,
-        key=concurrency_key(task, request.params),
+        key=concurrency_key(task, request.given),
         idempotency=f"{_digest(request.key)} {_digest(task.name + params)}" if request.key else "",
     )
+
+
+def _require_sound(request: Request) -> None:
+    """Everything but the params; ParamsError names the value and what is allowed."""
+    priority, run_id, key, at = request.priority, request.run_id, request.key, request.at
+    if priority is not None and (isinstance(priority, bool) or not isinstance(priority, int) or not 1 <= priority <= 10):
+        raise ParamsError(f"priority {priority!r}: allowed is 1 to 10, 10 first")
+    if run_id is not None and not (isinstance(run_id, str) and RUN_ID.fullmatch(run_id)):
+        raise ParamsError(f"run id {run_id!r}: letters, digits and _ . @ : + - only, at most 128")
+    if key is not None and not isinstance(key, str):
+        raise ParamsError(f"key {key!r}: an idempotency key is a text")
+    if at is not None and not isinstance(at, datetime):
+        raise ParamsError(f"at={at!r}: give an aware datetime")
+    if at is not None and at.tzinfo is None:
+        raise ParamsError(f"at={at.isoformat()} has no time zone: give an aware datetime")
+    if at is not None and request.delay:
+        raise ParamsError("give either delay or at, not both")
+
+
+def _delay_ms(delay: float | str) -> int:
+    try:
+        return duration_ms(delay)
+    except ValueError as error:
+        raise ParamsError(f"delay: {error}") from error
 
 
 def submission_of_fire(task: Task, schedule: Schedule, instant_ms: int) -> Submission:
@@ -103,12 +137,11 @@ def encode_params(params: Mapping[str, Any]) -> str:
     """Canonical JSON text; ParamsError for what JSON cannot say, for too much and for too deep."""
     try:
         text = json.dumps(params, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise ParamsError(f"params must be JSON: {error}") from error
-    if len(text.encode(errors="replace")) > MAX_PARAMS_BYTES:
-        raise ParamsError(
-            f"params are {len(text)} characters long: at most {MAX_PARAMS_BYTES} bytes; store big data elsewhere and pass a reference"
-        )
+    if size > MAX_PARAMS_BYTES:
+        raise ParamsError(f"params are {size} bytes long: at most {MAX_PARAMS_BYTES} bytes; store big data elsewhere and pass a reference")
     if _depth(params) > MAX_DEPTH:
         raise ParamsError(f"params are nested deeper than {MAX_DEPTH} levels")
     return text
@@ -145,7 +178,7 @@ def _depth(value: Any, level: int = 1) -> float:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def _id_of(submission: Submission, answer: str) -> str:
