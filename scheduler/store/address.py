@@ -1,7 +1,7 @@
 """Reads redis.url: five kinds of address, checked to the last option before anything connects."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -11,16 +11,13 @@ from scheduler.core.errors import StoreError
 
 Kind = Literal["tcp", "unix", "sentinel", "cluster"]
 
-_KINDS: dict[str, tuple[Kind, bool]] = {
-    "redis": ("tcp", False),
-    "rediss": ("tcp", True),
-    "unix": ("unix", False),
-    "redis+sentinel": ("sentinel", False),
-    "rediss+sentinel": ("sentinel", True),
-    "redis+cluster": ("cluster", False),
-    "rediss+cluster": ("cluster", True),
-}
-_DEFAULT_PORTS: dict[Kind, int] = {"tcp": 6379, "sentinel": 26379, "cluster": 6379}
+_KINDS: dict[str, Kind] = {"redis": "tcp", "unix": "unix", "redis+sentinel": "sentinel", "redis+cluster": "cluster"}
+_SCHEMES = ("embedded", *_KINDS, "rediss", "rediss+sentinel", "rediss+cluster")
+_ALLOWED = (
+    "embedded, redis://[user:password@]host:6379/0, rediss://… (TLS), unix:///path/store.sock, "
+    "redis+sentinel://host1:26379,host2:26379/MASTER/0, redis+cluster://host1:6379,host2:6379; "
+    "in a password, write the signs / ? # @ : % as %2F %3F %23 %40 %3A %25"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +35,10 @@ class Address:
 
 def parse_address(url: str) -> Address:
     """The address in ``url``; StoreError names what is wrong in it and what is allowed."""
-    scheme, _, rest = url.partition("://")
-    if scheme not in _KINDS or not rest:
-        shown = mask_url(url).partition("://")[0]
-        raise _bad(url, f"{shown!r} is no kind of store{_nearest(scheme, ['embedded', *_KINDS])}", _ALLOWED)
-    kind, tls = _KINDS[scheme]
     try:
-        return _address(url, kind, tls, urlsplit(url))
+        return _address(url, urlsplit(url))
     except ValueError as exc:
-        raise _bad(url, str(exc), "in a password, write the signs / ? # @ : % as %2F %3F %23 %40 %3A %25") from exc
+        raise StoreError(f"redis.url {mask_url(url)}: {exc}. Allowed: {_ALLOWED}") from exc
 
 
 def mask_url(url: str) -> str:
@@ -55,31 +47,41 @@ def mask_url(url: str) -> str:
     return re.sub(r"([?&]\w*password=)[^&]*", r"\1***", shown)
 
 
-def _address(url: str, kind: Kind, tls: bool, parts: SplitResult) -> Address:
-    user, hosts = _split_user(parts.netloc)
+def _address(url: str, parts: SplitResult) -> Address:
+    scheme, _, rest = url.partition("://")
+    kind, tls = _KINDS.get(scheme.replace("rediss", "redis", 1)), scheme.startswith("rediss")
+    if not kind or not rest:
+        raise ValueError(f"{mask_url(url).partition('://')[0]!r} is no kind of store{_nearest(scheme, _SCHEMES)}")
+    user, _, hosts = parts.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    path = unquote(parts.path, errors="surrogateescape")
+    master, db = ("", 0) if kind == "unix" else _master_and_db(kind, path.strip("/"))
+    said = {"username": unquote(name), "password": unquote(password), "db": db}
     query = _read_query(parts.query, kind, tls)
-    sentinel = {name.removeprefix("sentinel_"): query.pop(name) for name in list(query) if name.startswith("sentinel_")}
-    path, master, db = _split_path(kind, unquote(parts.path, errors="surrogateescape"))
-    options = {**user, **({"db": db} if db else {}), **query}
+    sentinel = {option.removeprefix("sentinel_"): query.pop(option) for option in _SENTINEL_OPTIONS if option in query}
+    options = {option: value for option, value in said.items() if value} | query
     if kind == "unix":
         if hosts or not path:
-            raise _bad(url, "the path of the socket is missing or relative", "unix:///absolute/path/store.sock")
+            raise ValueError("the path of the socket is missing or relative; it is like unix:///absolute/path/store.sock")
         return Address(kind, tls, path=path, options=options)
-    return Address(kind, tls, _split_hosts(kind, hosts), master=master, options=options, sentinel_options=sentinel)
+    return Address(kind, tls, _read_hosts(kind, hosts), master=master, options=options, sentinel_options=sentinel)
 
 
-def _split_user(netloc: str) -> tuple[dict[str, Any], str]:
-    user_info, _, hosts = netloc.rpartition("@")
-    name, _, password = user_info.partition(":")
-    user = {"username": unquote(name), "password": unquote(password)}
-    return {key: value for key, value in user.items() if value}, hosts
+def _master_and_db(kind: Kind, path: str) -> tuple[str, int]:
+    master, _, db = path.partition("/") if kind == "sentinel" else ("", "", path)
+    if kind == "sentinel" and not master:
+        raise ValueError("the master's name is missing: redis+sentinel://host1:26379,host2:26379/MASTER/0")
+    if db and not db.isdecimal():
+        raise ValueError(f"{db!r} is not the number of a database, such as 0")
+    if kind == "cluster" and int(db or 0):
+        raise ValueError(f"a cluster has database 0 only, not {db}")
+    return master, int(db or 0)
 
 
-def _split_hosts(kind: Kind, text: str) -> tuple[tuple[str, int], ...]:
-    hosts = tuple(_host_and_port(part, _DEFAULT_PORTS[kind]) for part in text.split(","))
-    if kind == "tcp" and len(hosts) > 1:
+def _read_hosts(kind: Kind, text: str) -> tuple[tuple[str, int], ...]:
+    if kind == "tcp" and "," in text:
         raise ValueError("several hosts are for redis+sentinel:// and redis+cluster://")
-    return hosts
+    return tuple(_host_and_port(part, 26379 if kind == "sentinel" else 6379) for part in text.split(","))
 
 
 def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
@@ -92,57 +94,27 @@ def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
     return match[1] or match[2], port
 
 
-def _split_path(kind: Kind, path: str) -> tuple[str, str, int]:
-    """(socket path, name of the Sentinel master, number of the database)."""
-    if kind == "unix":
-        return path, "", 0
-    master, rest = "", path.strip("/")
-    if kind == "sentinel":
-        master, _, rest = rest.partition("/")
-        if not master:
-            raise ValueError("the master's name is missing: redis+sentinel://host1:26379,host2:26379/MASTER/0")
-    if rest and not rest.isdecimal():
-        raise ValueError(f"{rest!r} is not the number of a database, such as 0")
-    db = int(rest or 0)
-    if kind == "cluster" and db:
-        raise ValueError(f"a cluster has database 0 only, not {db}")
-    return "", master, db
-
-
 def _flag(value: str) -> bool:
     if value.lower() not in {"true", "yes", "1", "false", "no", "0"}:
         raise ValueError(f"{value!r} is not true or false")
     return value.lower() in {"true", "yes", "1"}
 
 
-_OPTIONS: dict[str, Any] = {
-    "db": int,
-    "username": str,
-    "password": str,
-    "socket_timeout": float,
-    "socket_connect_timeout": float,
-    "max_connections": int,
-}
-_TLS_OPTIONS: dict[str, Any] = {
-    "ssl_ca_certs": str,
-    "ssl_ca_path": str,
-    "ssl_certfile": str,
-    "ssl_keyfile": str,
-    "ssl_password": str,
-    "ssl_cert_reqs": str,
-    "ssl_check_hostname": _flag,
-}
+_TIMES_AND_BOUNDS = {"socket_timeout": float, "socket_connect_timeout": float, "max_connections": int}
+_OPTIONS: dict[str, Any] = {"db": int, "username": str, "password": str, **_TIMES_AND_BOUNDS}
+_TLS_OPTIONS: dict[str, Any] = {f"ssl_{name}": str for name in ("ca_certs", "ca_path", "certfile", "keyfile", "password", "cert_reqs")}
+_TLS_OPTIONS["ssl_check_hostname"] = _flag
 _SENTINEL_OPTIONS: dict[str, Any] = {"sentinel_username": str, "sentinel_password": str}
 
 
 def _read_query(query: str, kind: Kind, tls: bool) -> dict[str, Any]:
     known = _OPTIONS | (_TLS_OPTIONS if tls else {}) | (_SENTINEL_OPTIONS if kind == "sentinel" else {})
     if kind == "cluster":
-        known = {name: parse for name, parse in known.items() if name != "db"}
+        del known["db"]
     options: dict[str, Any] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in known:
-            hint = " (it needs rediss://)" if name in _TLS_OPTIONS else _nearest(name, list(known))
+            hint = " (it needs rediss://)" if name in _TLS_OPTIONS else _nearest(name, known)
             raise ValueError(f"unknown option {name!r}{hint}; allowed here: {', '.join(known)}")
         try:
             options[name] = known[name](value)
@@ -151,16 +123,6 @@ def _read_query(query: str, kind: Kind, tls: bool) -> dict[str, Any]:
     return options
 
 
-_ALLOWED = (
-    "embedded, redis://[user:password@]host:6379/0, rediss://… (TLS), unix:///path/store.sock, "
-    "redis+sentinel://host1:26379,host2:26379/MASTER/0, redis+cluster://host1:6379,host2:6379"
-)
-
-
-def _nearest(word: str, known: list[str]) -> str:
+def _nearest(word: str, known: Iterable[str]) -> str:
     found = get_close_matches(word, known, n=1)
     return f", did you mean {found[0]!r}?" if found else ""
-
-
-def _bad(url: str, what: str, allowed: str) -> StoreError:
-    return StoreError(f"redis.url {mask_url(url)}: {what}. Allowed: {allowed}")

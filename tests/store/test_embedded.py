@@ -326,12 +326,12 @@ def test_an_endless_shutdown_by_another_is_told(server: EmbeddedServer, data_dir
     monkeypatch.setattr(embedded, "STOP_LIMIT_S", -0.9)
     server.start()
     leaving = EmbeddedServer(data_dir)._users
-    assert leaving.try_enter()
-    server._users.close()
+    assert leaving.take(shared=True)
+    server._users.release()
     assert leaving.try_last()
     with pytest.raises(StoreError, match="shutting the server down for too long"):
         server.start()
-    leaving.close()
+    leaving.release()
 
 
 def test_a_server_that_loads_much_is_waited_for_beyond_the_limit(
@@ -347,11 +347,11 @@ def test_a_server_that_loads_much_is_waited_for_beyond_the_limit(
     incremental = next((data_dir / "store" / "appendonlydir").glob("*.incr.aof"))
     incremental.write_bytes(incremental.read_bytes() * 20)
     monkeypatch.setattr(embedded, "START_LIMIT_S", 0.15)
-    states: list[str] = []
-    ask = EmbeddedServer._state
-    monkeypatch.setattr(EmbeddedServer, "_state", lambda self: states.append(ask(self)) or states[-1])
+    answers: list[bytes] = []
+    ask = EmbeddedServer._ask
+    monkeypatch.setattr(EmbeddedServer, "_ask", lambda self, command: answers.append(ask(self, command)) or answers[-1])
     server.start()
-    assert "loading" in states
+    assert any(answer.startswith(b"-LOADING") for answer in answers)
     with client_of(server) as client:
         assert client.dbsize() == 30_000
     server.stop()

@@ -1,5 +1,6 @@
 """The directories of the embedded store: private, ours, and with a socket path that the kernel takes."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -7,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from scheduler.core.errors import StoreError
-from scheduler.store import locks, recipe
+from scheduler.store import locks
+from scheduler.store.embedded import EmbeddedServer
 from scheduler.store.places import MAX_SOCKET_PATH, Places
+
+NO_LOCKS = [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS]
 
 
 @pytest.fixture
@@ -86,22 +90,14 @@ def test_a_directory_of_another_user_is_refused(deep: Places, monkeypatch: pytes
         deep.prepare()
 
 
-def test_a_file_system_without_locks_is_told(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [*((code, "put redis.data_dir on a local disk: this file system has no file locks") for code in NO_LOCKS), (errno.EIO, "read the log")],
+)
+def test_a_file_system_without_locks_is_told(code: int, told: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(fd: int, operation: int) -> None:
-        raise OSError(refused, os.strerror(refused))
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(locks.fcntl, "flock", refuse)
-    refused = next(iter(locks._UNSUPPORTED))
-    with pytest.raises(StoreError, match=r"has no file locks .*Cure: use a local disk"):
-        locks.UserLock(directory / "lock").try_enter()
-    refused = 5
-    with pytest.raises(OSError, match="Errno 5"):
-        locks.UserLock(directory / "lock").try_enter()
-
-
-def test_where_memory_cannot_be_told_there_is_no_bound(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(name: str) -> int:
-        raise ValueError(name)
-
-    monkeypatch.setattr(os, "sysconf", refuse)
-    assert "maxmemory 0\n" in recipe.configuration(Places(directory), b"/s")
+    with pytest.raises(StoreError, match=rf"not usable: \[Errno {code}\] .*Cure: {told}"):
+        EmbeddedServer(directory).start()
