@@ -140,7 +140,7 @@ class SchedulerCenter:
                 self._roles.start(roles)
             except Exception as error:
                 log.error("调度器启动失败: %s", error)  # noqa: TRY400  # whoever called gets the traceback
-                self._stop_roles(wait=False)
+                self._close(wait=False)  # the embedded store, too: whoever gives up now must leave no server behind
                 raise
             log.info("调度器启动成功")
 
@@ -148,19 +148,19 @@ class SchedulerCenter:
         """Stop what was started; ``wait``: let running attempts end within ``worker.shutdown_timeout``. Harmless when not running."""
         with self._lock:
             was_running = self.is_running
-            self._stop_roles(wait=wait)
-            if self._store is not None:
-                self._store.close()
-                self._store = None
-                for part in ("queue", "book", "_intake", "_jobs"):
-                    self.__dict__.pop(part, None)
+            self._close(wait=wait)
             if was_running:
                 log.info("调度器已关闭")
 
-    def _stop_roles(self, *, wait: bool) -> None:
+    def _close(self, *, wait: bool) -> None:
         roles, self._roles = self._roles, None
         if roles is not None:
             roles.stop(self.settings.worker.shutdown_timeout.total_seconds() if wait else 0.0)
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+            for part in ("queue", "book", "_intake", "_jobs"):
+                self.__dict__.pop(part, None)
 
     def __enter__(self) -> Self:
         return self
