@@ -1,24 +1,23 @@
 """Checks of what a decorator was given: each error names the decorator, the argument, the value and what is allowed."""
 
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
-from typing import Any
+from collections.abc import Iterable
 
+from scheduler.core.nearest import did_you_mean
 from scheduler.core.units import duration_ms
 
 
 def whole_number(place: str, value: object) -> int:
     """``value``, an int from 1; ValueError else."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{place}: {value!r} is not a whole number from 1{_parentheses(place, value)}")
+        raise ValueError(f"{place}: {value!r} is not a whole number from 1{parentheses(place, value)}")
     return value
 
 
 def number(place: str, value: object, most: float = float("inf")) -> float:
     """``value``, a number from 0 to ``most``; ValueError else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        allowed = "from 0" if most == float("inf") else f"from 0 to {most:g}"
-        raise ValueError(f"{place}: {value!r} is not a number {allowed}{_parentheses(place, value)}")
+        bound = "" if most == float("inf") else f" to {most:g}"
+        raise ValueError(f"{place}: {value!r} is not a number from 0{bound}{parentheses(place, value)}")
     return value
 
 
@@ -27,7 +26,7 @@ def milliseconds(place: str, value: object, least: int = 0) -> int:
     try:
         ms = duration_ms(value)
     except ValueError as error:
-        raise ValueError(f"{place}: {error}{_parentheses(place, value)}") from None
+        raise ValueError(f"{place}: {error}{parentheses(place, value)}") from None
     if ms < least:
         raise ValueError(f"{place}: {value!r} is too short, at least {least / 1000:g} seconds are needed")
     return ms
@@ -36,34 +35,22 @@ def milliseconds(place: str, value: object, least: int = 0) -> int:
 def one_of(place: str, value: object, allowed: tuple[str, ...]) -> None:
     """ValueError when ``value`` is none of the ``allowed`` words."""
     if value not in allowed:
-        near = get_close_matches(str(value), allowed, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{place}: {value!r} is none of {', '.join(allowed)}{hint}")
+        raise ValueError(f"{place}: {value!r} is none of {', '.join(allowed)}{did_you_mean(value, allowed)}")
 
 
 def error_names(place: str, errors: Iterable[type[BaseException] | str]) -> list[str]:
     """The class names of exception classes or names; TypeError for anything else."""
-    if isinstance(errors, str | type):
-        errors = (errors,)
     names = []
-    for error in errors:
-        if isinstance(error, type) and issubclass(error, BaseException):
-            names.append(error.__name__)
-        elif isinstance(error, str) and error:
+    for error in [errors] if isinstance(errors, str | type) else errors:
+        if isinstance(error, str) and error:
             names.append(error.rpartition(".")[2])
+        elif isinstance(error, type) and issubclass(error, BaseException):
+            names.append(error.__name__)
         else:
             raise TypeError(f"{place}: {error!r} is neither an exception class nor the name of one")
     return names
 
 
-def function(place: str, value: Callable[..., Any]) -> Callable[..., Any]:
-    """``value``, a function or method; TypeError else."""
-    if isinstance(value, type):
-        raise TypeError(f"@{place} goes on a function: decorate {value.__name__}.execute or run(), not the class")
-    if not callable(value):
-        raise TypeError(f"@{place} goes on a function, not on {value!r}{_parentheses(place, value)}")
-    return value
-
-
-def _parentheses(place: str, value: object) -> str:
+def parentheses(place: str, value: object) -> str:
+    """The advice for ``@retry`` without parentheses, which makes the function its first argument."""
     return f"; write @{place.partition(':')[0]}(…) with parentheses" if callable(value) else ""

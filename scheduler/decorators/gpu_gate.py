@@ -1,17 +1,14 @@
 """@gpu_gate: how much of which GPUs a task needs before it may start."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from functools import cache, partial
+from functools import cache
+from importlib import import_module
 from typing import cast
 
-from scheduler.core.marks import mark
 from scheduler.core.ports import GpuBroker, Inventory
 from scheduler.core.task import GpuNeed
 from scheduler.decorators import arguments
-from scheduler.decorators.around import Function, around
-
-_PASS = nullcontext()
+from scheduler.decorators.around import Function, after, decorator
 
 
 def gpu_gate(
@@ -27,22 +24,11 @@ def gpu_gate(
     utilization = arguments.number("gpu_gate: max_utilization", max_utilization, most=100)
     need = GpuNeed(round(memory_gb * 1024), utilization, arguments.whole_number("gpu_gate: count", count))
 
-    def decorator(func: Function) -> Function:
-        name = arguments.function("gpu_gate", func).__qualname__
-        broker = cache(partial(_broker, inventory))
-        wrapper = around(func, lambda: _check(broker(), name, need))
-        mark(wrapper, func, gpu={"min_memory_gb": min_memory_gb, "max_utilization": max_utilization, "count": count})
-        return cast("Function", wrapper)
+    @cache
+    def broker() -> GpuBroker:
+        # By name: the decorators stand below the GPUs, and only the gate used alone measures for itself.
+        gpu = import_module("scheduler.gpu")
+        return cast("GpuBroker", gpu.Broker(inventory or gpu.NvmlInventory()))
 
-    return decorator
-
-
-def _check(broker: GpuBroker, name: str, need: GpuNeed) -> AbstractContextManager[None]:
-    broker.reserve(name, need)
-    return _PASS
-
-
-def _broker(inventory: Inventory | None) -> GpuBroker:
-    from scheduler.gpu import Broker, NvmlInventory  # only the gate used alone measures for itself
-
-    return Broker(inventory or NvmlInventory())
+    gpu_policy = {"min_memory_gb": min_memory_gb, "max_utilization": max_utilization, "count": count}
+    return decorator("gpu_gate", lambda func: after(lambda: broker().reserve(func.__qualname__, need), func), gpu=gpu_policy)

@@ -1,8 +1,11 @@
-"""What an attempt enters before it starts and leaves after it has ended: the log lines of the Run, and its GPUs."""
+"""What an attempt enters before it starts and leaves after it has ended: the log lines of the Run, and its GPUs.
+
+``enter`` gives the job as the inner layers and the slot shall see it, or raises GateClosedError: not now. ``leave`` gets that job
+back, whatever came of it. A layer is shared by all attempts of a task, from any thread.
+"""
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
 
 from scheduler.core.clock import perf_counter
 from scheduler.core.errors import GateClosedError
@@ -17,19 +20,6 @@ NO_GPU_RETRY_MS = 30_000  # a host without a broker will not grow one soon
 
 OpenLog = Callable[[str, int], Callable[[bytes], object]]
 _LINE = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-
-
-class AttemptLayer(Protocol):
-    """One layer around the attempts of a task, shared by them all, from any thread.
-
-    Layers are left in reverse order; a layer whose ``enter`` raised was not entered.
-    """
-
-    def enter(self, job: Job) -> Job:
-        """Before the attempt: the job as the inner layers and the slot shall see it; GateClosedError: not now."""
-
-    def leave(self, job: Job, outcome: Outcome) -> None:
-        """After the attempt, whatever came of it; ``job`` is what ``enter`` returned."""
 
 
 class LogLayer:

@@ -3,12 +3,9 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
 
 from scheduler.core.clock import perf_counter
-from scheduler.core.marks import mark
-from scheduler.decorators import arguments
-from scheduler.decorators.around import Function, around
+from scheduler.decorators.around import AnyFunction, Function, around, decorator
 
 STARTED = "开始执行任务: %s"
 SUCCEEDED = "任务 %s 执行成功，耗时: %.2f秒"
@@ -23,13 +20,10 @@ def log_execution(logger: logging.Logger | None = None) -> Callable[[Function], 
     if logger is not None and not hasattr(logger, "info"):
         raise TypeError(f"log_execution: {logger!r} is not a logger; write @log_execution() with parentheses")
 
-    def decorator(func: Function) -> Function:
-        name = arguments.function("log_execution", func).__name__
-        wrapper = around(func, lambda: _lines(logger or logging.getLogger(func.__module__), name))
-        mark(wrapper, func, log_runs=True)
-        return cast("Function", wrapper)
+    def wrap(func: AnyFunction) -> AnyFunction:
+        return around(func, lambda: _lines(logger or logging.getLogger(func.__module__), func.__name__))
 
-    return decorator
+    return decorator("log_execution", wrap, log_runs=True)
 
 
 @contextmanager

@@ -1,14 +1,13 @@
 """@rate_limit: how many runs of a task may start within a window of time."""
 
 from collections.abc import Callable
-from functools import partial, wraps
-from inspect import iscoroutinefunction
+from functools import partial
 from threading import Lock
-from typing import Any, cast
+from typing import Any
 
-from scheduler.core.marks import mark, marks_of
+from scheduler.core.marks import marks_of
 from scheduler.decorators import arguments
-from scheduler.decorators.around import Function
+from scheduler.decorators.around import AnyFunction, Function, after, decorator
 
 _SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "memory")
 
@@ -21,29 +20,32 @@ def rate_limit(max_calls: int, time_window: float | str, *, storage: str | None 
     function name, and a call over it raises RuntimeError.
     """
     arguments.whole_number("rate_limit: max_calls", max_calls)
-    window_ms = arguments.milliseconds("rate_limit: time_window", time_window, least=1000)
-    if window_ms % 1000:
+    window_s, rest = divmod(arguments.milliseconds("rate_limit: time_window", time_window, least=1000), 1000)
+    if rest:
         raise ValueError(f"rate_limit: time_window: {time_window!r} is not a whole number of seconds")
-    url = _storage_url(storage)
+    url = _storage_url(storage) if storage else "memory://"
 
-    def decorator(func: Function) -> Function:
-        window = _Window(arguments.function("rate_limit", func), max_calls, window_ms // 1000, url)
-        wrapper = _wrap(func, window)
-        earlier = marks_of(func).get("rate_limit", [])
-        limit = {"max_calls": max_calls, "time_window": time_window}
-        mark(wrapper, func, rate_limit=[limit, *(earlier if isinstance(earlier, list) else [earlier])] if earlier else limit)
-        return cast("Function", wrapper)
+    def with_earlier(func: AnyFunction) -> Any:
+        limit, earlier = {"max_calls": max_calls, "time_window": time_window}, marks_of(func).get("rate_limit", [])
+        return [limit, *(earlier if isinstance(earlier, list) else [earlier])] if earlier else limit
 
-    return decorator
+    return decorator("rate_limit", lambda func: after(_Window(func, max_calls, window_s, url).take, func), rate_limit=with_earlier)
+
+
+def _storage_url(storage: str) -> str:
+    """The URL in the library's spelling; ValueError for a kind it does not know."""
+    scheme, separator, place = storage.partition("://")
+    if not separator:
+        raise ValueError(f"rate_limit: storage: {storage!r} is not a URL; write redis://host:6379/0 or unix:///path/of/socket")
+    arguments.one_of("rate_limit: storage", scheme, _SCHEMES)
+    return f"redis+unix://{place}" if scheme == "unix" else storage
 
 
 class _Window:
     """A sliding window for one function. The library and its storage come with the first call."""
 
-    def __init__(self, func: Callable[..., Any], max_calls: int, window_s: int, storage: str | None) -> None:
-        self.remote = storage is not None
-        self._func, self._max_calls, self._window_s = func, max_calls, window_s
-        self._storage = storage or "memory://"
+    def __init__(self, func: AnyFunction, max_calls: int, window_s: int, url: str) -> None:
+        self._func, self._max_calls, self._window_s, self._url = func, max_calls, window_s, url
         self._lock = Lock()
         self._hit: Callable[[], bool] | None = None
 
@@ -60,44 +62,7 @@ class _Window:
         from limits.storage import storage_from_string
         from limits.strategies import MovingWindowRateLimiter
 
-        options = {"socket_timeout": 2, "socket_connect_timeout": 2} if self.remote else {}
-        limiter = MovingWindowRateLimiter(storage_from_string(self._storage, **options))
+        options = {} if self._url == "memory://" else {"socket_timeout": 2, "socket_connect_timeout": 2}
+        limiter = MovingWindowRateLimiter(storage_from_string(self._url, **options))
         item = RateLimitItemPerSecond(self._max_calls, self._window_s, "scheduler")
         return partial(limiter.hit, item, f"{self._func.__module__}.{self._func.__qualname__}")
-
-
-def _storage_url(storage: str | None) -> str | None:
-    """The URL in the library's spelling; ValueError for a kind it does not know."""
-    if storage is None:
-        return None
-    scheme, separator, place = storage.partition("://")
-    if not separator:
-        raise ValueError(f"rate_limit: storage: {storage!r} is not a URL; write redis://host:6379/0 or unix:///path/of/socket")
-    arguments.one_of("rate_limit: storage", scheme, _SCHEMES)
-    return f"redis+unix://{place}" if scheme == "unix" else storage
-
-
-def _wrap(func: Callable[..., Any], window: _Window) -> Callable[..., Any]:
-    if iscoroutinefunction(func):
-        return _wrap_async(func, window)
-
-    @wraps(func)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        window.take()
-        return func(*args, **kwargs)
-
-    return wrapper
-
-
-def _wrap_async(func: Callable[..., Any], window: _Window) -> Callable[..., Any]:
-    from asyncio import to_thread  # a coroutine function has its loop already; nobody else pays for asyncio
-
-    @wraps(func)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if window.remote:
-            await to_thread(window.take)  # a round trip: not on the loop
-        else:
-            window.take()
-        return await func(*args, **kwargs)
-
-    return wrapper

@@ -5,11 +5,10 @@ from contextvars import copy_context
 from functools import wraps
 from inspect import iscoroutinefunction
 from threading import Thread
-from typing import Any, cast
+from typing import Any
 
-from scheduler.core.marks import mark
 from scheduler.decorators import arguments
-from scheduler.decorators.around import Function
+from scheduler.decorators.around import AnyFunction, Function, decorator
 
 
 def timeout(seconds: float | str) -> Callable[[Function], Function]:
@@ -22,45 +21,42 @@ def timeout(seconds: float | str) -> Callable[[Function], Function]:
     """
     limit_s = arguments.milliseconds("timeout: seconds", seconds, least=1) / 1000
 
-    def decorator(func: Function) -> Function:
-        wrap = _wrap_async if iscoroutinefunction(arguments.function("timeout", func)) else _wrap
-        wrapper = wrap(func, limit_s)
-        mark(wrapper, func, timeout=seconds)
-        return cast("Function", wrapper)
+    def wrap(func: AnyFunction) -> AnyFunction:
+        return (_wrap_async if iscoroutinefunction(func) else _wrap)(func, limit_s)
 
-    return decorator
+    return decorator("timeout", wrap, timeout=seconds)
 
 
-def _overrun(func: Callable[..., Any], limit_s: float) -> TimeoutError:
+def _overrun(func: AnyFunction, limit_s: float) -> TimeoutError:
     return TimeoutError(f"任务 {func.__name__} 执行超时 ({limit_s:.10g}秒)")
 
 
-def _wrap(func: Callable[..., Any], limit_s: float) -> Callable[..., Any]:
-    from concurrent.futures import Future  # 10 ms to import, only for those who use it
-
+def _wrap(func: AnyFunction, limit_s: float) -> AnyFunction:
     @wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        future: Future[Any] = Future()
+        context = copy_context()
+        ended: list[tuple[Any, BaseException | None]] = []
 
         def body() -> None:
             try:
-                future.set_result(context.run(func, *args, **kwargs))
+                ended.append((context.run(func, *args, **kwargs), None))
             except BaseException as error:  # the caller's, whatever it is
-                future.set_exception(error)
+                ended.append((None, error))
 
-        context = copy_context()
-        Thread(target=body, name=f"timeout {func.__name__}", daemon=True).start()
-        try:
-            return future.result(limit_s)
-        except TimeoutError:
-            if future.done():  # the body's own TimeoutError, or it ended in this very moment
-                return future.result()
-            raise _overrun(func, limit_s) from None
+        thread = Thread(target=body, name=f"timeout {func.__name__}", daemon=True)
+        thread.start()
+        thread.join(limit_s)
+        if not ended:
+            raise _overrun(func, limit_s)
+        result, error = ended[0]
+        if error is not None:
+            raise error
+        return result
 
     return wrapper
 
 
-def _wrap_async(func: Callable[..., Any], limit_s: float) -> Callable[..., Any]:
+def _wrap_async(func: AnyFunction, limit_s: float) -> AnyFunction:
     import asyncio  # a coroutine function has its loop already; nobody else pays for asyncio
 
     @wraps(func)
