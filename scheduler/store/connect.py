@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from scheduler.core.errors import StoreError
@@ -52,13 +53,10 @@ def _chain(exc: BaseException | None) -> Iterator[BaseException]:
 
 
 def _without_secrets(text: str, url: str) -> str:
-    try:
+    with suppress(StoreError):
         address = parse_address(url)
-    except StoreError:
-        return text
-    secrets = [value for name, value in {**address.options, **address.sentinel_options}.items() if name.endswith("password")]
-    for secret in secrets:
-        text = text.replace(secret, "***")
+        for name, value in (*address.options.items(), *address.sentinel_options.items()):
+            text = text.replace(value, "***") if name.endswith("password") else text
     return text
 
 
@@ -73,31 +71,19 @@ _READINGS = (
     ("BusyLoadingError", "it is still loading its data", "wait until it has loaded, then start again"),
     ("max number of clients", "it has no connection left (maxclients)", "raise maxclients, or stop clients that do not need it"),
     ("DENIED|protected mode", "its protected mode refuses other hosts", "give it a password (requirepass) and put that into redis.url"),
-    (
-        "NoPermissionError",
-        "its ACL forbids what the centre needs ({detail})",
-        "grant it with ACL SETUSER; INFO, TIME, CLIENT, FCALL and the data commands are needed",
-    ),
-    (
-        "NOAUTH|Authentication required|already authenticated",
-        "it wants a password",
-        "write redis://user:password@host:port/db in redis.url",
-    ),
+    ("NoPermissionError", "its ACL forbids what the centre needs ({detail})", "grant INFO, TIME, CLIENT, FCALL and the data commands"),
+    ("NOAUTH|Authentication required|already authent", "it wants a password", "write redis://user:password@host:port/db in redis.url"),
     ("AuthenticationError", "wrong user or password ({detail})", "correct user and password in redis.url"),
     ("DB index", "it has no database of that number", "use database 0, or raise `databases` on the server"),
     ("HELLO", "the server is too old ({detail})", "use Redis 7.0 or newer, or Valkey"),
-    (
-        "MasterNotFoundError",
-        "no Sentinel knows a healthy master of that name ({detail})",
-        "correct hosts and name; SENTINEL MASTERS lists them",
-    ),
+    ("MasterNotFoundError", "no Sentinel knows a healthy master of that name ({detail})", "correct hosts and name (SENTINEL MASTERS)"),
     ("InvalidResponse|AttributeError|RESP version", "what answers is not a Redis server ({detail})", "correct the port in redis.url"),
     ("ReadOnlyError|MasterDownError", "it is a replica and cannot be written", "name the primary in redis.url, or use redis+sentinel://"),
     ("TimeoutError", "it did not answer in time ({detail})", "look for a firewall, a blocked server, or a port that is no Redis"),
     (
-        "ConnectionResetError|BrokenPipeError|closed by server",
+        "ConnectionReset|BrokenPipe|closed by server",
         "it closed the connection ({detail})",
-        "rediss:// if the server wants TLS; otherwise look into the server's log",
+        "rediss:// if the server wants TLS; else read its log",
     ),
     ("Cluster", "the cluster is not usable ({detail})", "redis:// for a single server; otherwise bring all slots up (CLUSTER INFO)"),
     ("", "{detail}", "look into the server's log"),

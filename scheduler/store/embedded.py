@@ -128,7 +128,8 @@ class EmbeddedServer:
         finally:
             lock.release()
         if launch.returncode:
-            raise self._failure(f"{binary} ended with {launch.returncode}: {launch.stdout.decode(errors='replace').strip()}")
+            said = (launch.stdout + launch.stderr).decode(errors="replace").strip()
+            raise self._failure(f"{binary} ended with {launch.returncode}: {said}")
 
     def _shut_down(self) -> None:
         deadline = monotonic() + STOP_LIMIT_S

@@ -33,7 +33,7 @@ timeout 0
 
 def configuration(places: Places, socket: bytes) -> str:
     """The configuration file of a server that listens on ``socket`` alone and keeps everything."""
-    paths = {"socket": os.fsdecode(socket), "pid_file": places.pid_file, "log": places.log, "store": places.store}
+    paths: dict[str, str | Path] = {"socket": os.fsdecode(socket), "pid_file": places.pid_file, "log": places.log, "store": places.store}
     # Half of the memory: a full store refuses new Runs, but one without a bound is killed by the kernel.
     half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return _CONFIGURATION.format(maxmemory=half, **{name: _quote(os.fsencode(path)) for name, path in paths.items()})
@@ -47,18 +47,7 @@ def _quote(path: bytes) -> str:
 def launch(command: list[str], lock: int) -> "subprocess.CompletedProcess[bytes]":
     """Run the program until it has detached itself; it inherits ``lock``, and of our environment nothing that could be a secret."""
     environment = {name: os.environ[name] for name in ("PATH", "TZ", "LANG") if name in os.environ}
-    return subprocess.run(
-        command,
-        pass_fds=[lock],
-        env=environment,
-        umask=0o077,
-        start_new_session=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=_LAUNCH_LIMIT_S,
-        check=False,
-    )
+    return subprocess.run(command, pass_fds=[lock], env=environment, umask=0o077, capture_output=True, timeout=_LAUNCH_LIMIT_S, check=False)
 
 
 def tail(log: Path) -> str:

@@ -1,6 +1,7 @@
 """The one call the centre makes: reach or start the live store, check it, and hand out clients."""
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +23,17 @@ _log = logging.getLogger(__name__)
 class Store:
     """A checked store. ``findings`` are the warnings of the check; ``server`` is None for a remote one."""
 
-    def __init__(self, url: str, client: "redis.Redis", server: EmbeddedServer | None, findings: list[Finding]) -> None:
+    def __init__(self, url: str, client: "redis.Redis", server: EmbeddedServer | None, findings: list[Finding], held: ExitStack) -> None:
         self.url = url
         self.client = client
         self.server = server
         self.findings = findings
-        self._clients = [client]
+        self._held = held
 
     def client_for(self, name: str, **options: Any) -> "redis.Redis":
         """Another client with its own connections, named ``name`` in CLIENT LIST; ``options`` as of ``connect``. ``close`` ends it too."""
         client = connect(self.url, client_name=name, **options)
-        self._clients.append(client)
+        self._held.callback(client.close)
         return client
 
     def revive(self) -> None:
@@ -42,10 +43,7 @@ class Store:
 
     def close(self) -> None:
         """End every client; the last user of an embedded server shuts it down."""
-        while self._clients:
-            self._clients.pop().close()
-        if self.server:
-            self.server.stop()
+        self._held.close()
 
 
 def open_store(settings_url: str, data_dir: Path, *, client_name: str, allow_volatile: bool = False) -> Store:
@@ -53,31 +51,30 @@ def open_store(settings_url: str, data_dir: Path, *, client_name: str, allow_vol
 
     Raises StoreError naming address, problem and cure; a refusing check names every setting at once.
     """
-    if settings_url != EMBEDDED:
-        return _open(settings_url, None, client_name, allow_volatile)
-    server = EmbeddedServer(data_dir)
-    url = server.start()
-    try:
-        return _open(url, server, client_name, allow_volatile)
-    except BaseException:
-        server.stop()
-        raise
+    with ExitStack() as held:
+        server, url = None, settings_url
+        if settings_url == EMBEDDED:
+            server = EmbeddedServer(data_dir)
+            url = server.start()
+            held.callback(server.stop)
+        client = connect(url, client_name=client_name)
+        held.callback(client.close)
+        findings = _check(client, url, allow_volatile)
+        return Store(url, client, server, findings, held.pop_all())
 
 
-def _open(url: str, server: EmbeddedServer | None, client_name: str, allow_volatile: bool) -> Store:
-    client = connect(url, client_name=client_name)
+def _check(client: "redis.Redis", url: str, allow_volatile: bool) -> list[Finding]:
     try:
         _wait_until_loaded(client)
         findings = check_server(client, allow_volatile=allow_volatile)
-        _refuse(findings, url)
-    except BaseException as exc:
-        client.close()
-        if isinstance(exc, Exception) and not isinstance(exc, StoreError):
-            raise read_error(exc, url) from exc
-        raise
+    except Exception as exc:
+        raise read_error(exc, url) from exc
+    refusals = [f"- {finding}" for finding in findings if finding.level == "refuse"]
+    if refusals:
+        raise StoreError("\n".join([f"the store at {mask_url(url)} must not be used:", *refusals]))
     for finding in findings:
         _log.warning("store %s: %s", mask_url(url), finding)
-    return Store(url, client, server, findings)
+    return findings
 
 
 def _wait_until_loaded(client: "redis.Redis") -> None:
@@ -93,9 +90,3 @@ def _wait_until_loaded(client: "redis.Redis") -> None:
             sleep(_POLL_S)
         else:
             return
-
-
-def _refuse(findings: list[Finding], url: str) -> None:
-    refusals = [f"- {finding}" for finding in findings if finding.level == "refuse"]
-    if refusals:
-        raise StoreError("\n".join([f"the store at {mask_url(url)} must not be used:", *refusals]))
