@@ -36,6 +36,10 @@ class LocalWorker:
         self._queue, self._chores = self._client("worker"), self._client("chores")
         self._built = self._build()
 
+    @property
+    def name(self) -> str:
+        return self._built.worker.name
+
     def start(self) -> None:
         logging.getLogger().addHandler(self._handler)
         self._enter_service()

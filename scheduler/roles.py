@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scheduler.catalogue import trigger_of
+from scheduler.core.pulse import Pulse
 from scheduler.core.run import Submission
 from scheduler.core.task import Schedule, Task
 from scheduler.intake import submission_of_fire
@@ -26,6 +27,7 @@ class Roles:
         self._center = center
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self.pulse = Pulse()
         self.leases = leases_of(center)
         self.timer: Timer | None = None
         self.sweeper = Sweeper(self.queue_for("sweeper"), center.find_task, self.leases)
@@ -36,8 +38,8 @@ class Roles:
             lease_ms = round(self._center.settings.scheduler.leader_lease.total_seconds() * 1000)
             self.timer = Timer(ScheduleBook(self.queue_for("timer")), self._center.instance, self._wiring(), lease_ms=lease_ms)
             self.timer.sync_yaml(list(self._center.catalogue.schedules.values()))
-            self._run("timer", self.timer.run)
-        self._run("sweeper", self._sweep)
+            self._run("timer", self.timer.step, at_end=self.timer.leader.resign)
+        self._run("sweeper", self.sweeper.step)
         if "worker" in roles:
             self.worker = LocalWorker(self._center, self.leases)
             self.worker.start()
@@ -53,19 +55,29 @@ class Roles:
         if self.worker is not None:
             self.worker.learn(task)
 
-    def queue_for(self, role: str) -> RunQueue:
-        """The queue over a client of this role's own."""
-        client = self._center.store.client_for(f"{self._center.instance}-{role}")
+    @property
+    def leads(self) -> bool:
+        """Whether this instance fires the schedules now."""
+        return self.timer is not None and self.timer.leader.epoch > 0
+
+    def queue_for(self, role: str, **options: Any) -> RunQueue:
+        """The queue over a client of this role's own; ``options`` as of ``store.connect``."""
+        client = self._center.store.client_for(f"{self._center.instance}-{role}", **options)
         return RunQueue(client, self._center.settings.scheduler.name)
 
-    def _run(self, name: str, body: Callable[[threading.Event], object]) -> None:
-        thread = threading.Thread(target=body, args=(self._stop,), name=name, daemon=True)
+    def _run(self, name: str, step: Callable[[], float], at_end: Callable[[], None] = lambda: None) -> None:
+        self.pulse.beat(name)
+        thread = threading.Thread(target=self._go_round, args=(name, step, at_end), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _sweep(self, stop: threading.Event) -> None:
-        while not stop.wait(self.sweeper.step()):
-            pass
+    def _go_round(self, name: str, step: Callable[[], float], at_end: Callable[[], None]) -> None:
+        """One role's thread: step, show that it did, wait for as long as the step said."""
+        while not self._stop.is_set():
+            delay_s = step()
+            self.pulse.beat(name)
+            self._stop.wait(delay_s)
+        at_end()
 
     def _wiring(self) -> Wiring:
         return Wiring(build=trigger_of, due=misses.due, jitter=jitter_of, submission=self._submission)

@@ -24,6 +24,7 @@ log = logging.getLogger("scheduler")
 
 INTERRUPT_GRACE_S = 3.0  # Ctrl-C: somebody is waiting at the terminal
 KILL_S = 6.0
+GATHER_S = 0.05  # events are read in bunches: waking up for each would take the processor from the Run that it tells of
 REVIVE_AFTER = 3  # rounds without an answer from an embedded server before we look whether it lives
 
 
@@ -31,6 +32,21 @@ class Watcher(Protocol):
     """Somebody who wants to know what happens: metrics, the terminal."""
 
     def observe(self, events: Sequence[Event]) -> None: ...
+
+
+class OwnEvents:
+    """Tells a watcher only what concerns this instance, so that all instances together count each event once.
+
+    That is what its own workers did, and, while it leads, what no worker did.
+    """
+
+    def __init__(self, center: SchedulerCenter, watcher: Watcher) -> None:
+        self._center = center
+        self._watcher = watcher
+
+    def observe(self, events: Sequence[Event]) -> None:
+        mine, leads = f"{self._center.instance}.", self._center.is_running and self._center.roles.leads
+        self._watcher.observe([event for event in events if (event.worker.startswith(mine) if event.worker else leads)])
 
 
 class Service:
@@ -50,6 +66,7 @@ class Service:
         """Start everything; raises before anything runs where something is wrong."""
         center = self.center
         center.start([role for role in self.roles if role == "timer"])
+        center.roles.pulse.beat("supervisor")
         threading.Thread(target=self._watch, name="watchers", daemon=True).start()
         if "worker" in self.roles:
             self.supervisor = self._supervisor()
@@ -69,6 +86,7 @@ class Service:
 
     def _round(self) -> None:
         """One round of supervision; the wait is cut short by a worker's death."""
+        self.center.roles.pulse.beat("supervisor")
         if self.supervisor is None:
             self._stop.wait(0.2)
             return
@@ -82,12 +100,22 @@ class Service:
             self.supervisor.drain(self._grace_s)
             deadline = monotonic() + self._grace_s + KILL_S
             while self.supervisor.workers:
-                self.supervisor.wait(self.supervisor.step())
+                self._round()
                 if self._signals > 1 or monotonic() > deadline:
                     self.supervisor.kill()
                     code = 1
         self.center.shutdown()
         return code
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the end has begun: what runs may finish, nothing new should be sent here."""
+        return self._stop.is_set()
+
+    @property
+    def workers(self) -> list[str]:
+        """Ids of the workers of this instance that have come up."""
+        return [worker.name for worker in list(self.supervisor.workers.values()) if worker.ready] if self.supervisor else []
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._signals += 1
@@ -103,9 +131,11 @@ class Service:
 
     def _watch(self) -> None:
         """Read the stream and tell the watchers, until the end."""
+        pulse = self.center.roles.pulse
         reader = EventReader(self.center.roles.queue_for("watchers").client, self.center.queue.prefix)
         failures = 0
         while not self._stop.is_set():
+            pulse.beat("watchers")
             try:
                 events = reader.read(block_ms=2000)
                 failures = 0
@@ -117,6 +147,9 @@ class Service:
                 self._busy_at = monotonic()
             for watcher in self.watchers:
                 _tell(partial(watcher.observe, events))
+            if not reader.behind:
+                self._stop.wait(GATHER_S)
+        pulse.leave("watchers")
 
     def _store_is_away(self, error: Exception, failures: int) -> None:
         log.debug("events: %s", error)

@@ -32,6 +32,7 @@ class Snapshot:
     queues: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     workers: int = 0
     leader: bool = False
+    store_up: bool = True
     takeover_s: float = 0.0  # from the loss of the last leader to this one's first step; 0: no takeover seen
 
 
@@ -82,6 +83,7 @@ class Metrics:
             registry, Gauge, "scheduler_queue_oldest_wait_seconds", "How long the first Run in line has waited.", ("queue",)
         )
         self._workers = collector(registry, Gauge, "scheduler_workers", "Workers with a valid lease.")
+        self._store = collector(registry, Gauge, "scheduler_store_up", "1 while the store answers; 0: its numbers are not known now.")
         self._leader = collector(registry, Gauge, "scheduler_leader", "1 on the instance that fires the schedules, else 0.")
         self._takeover = collector(registry, Gauge, "scheduler_takeover_seconds", "How long the last change of leader left nobody leading.")
         self._info = collector(registry, Info, "scheduler", "Version, time zone and number of jobs.")
@@ -127,7 +129,9 @@ class Metrics:
 
     def _begin(self, event: Event) -> _Series:
         if (earlier := self._running.get(event.subject)) is not None:
-            self._series_of(earlier).running -= 1  # its end was never told
+            lost = self._series_of(earlier)  # its end was never told
+            lost.running -= 1
+            lost.active.set(lost.running)
         self._running[event.subject] = event.task
         series = self._series.get(event.task) or self._series_of(event.task)
         series.running += 1
@@ -181,6 +185,7 @@ class Metrics:
             self._oldest.remove(gone)
         self._queues = set(snapshot.queues)
         self._workers.set(snapshot.workers)
+        self._store.set(snapshot.store_up)
         self._leader.set(snapshot.leader)
         self._takeover.set(snapshot.takeover_s)
         self._info.info({"version": snapshot.version, "timezone": snapshot.timezone, "jobs_count": str(snapshot.jobs_count)})
