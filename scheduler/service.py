@@ -125,7 +125,8 @@ class Service:
 
     def _supervisor(self) -> Supervisor:
         roles = self.center.roles
-        queue = roles.queue_for("supervisor")
+        # Whoever waits for the store cannot watch: shorter than the second by which trust ends before the lease does.
+        queue = roles.queue_for("supervisor", socket_timeout_s=0.5)
         plan = plan_for(self.center, "", roles.leases)
         return Supervisor(self.center.instance, lambda name: _line(replace(plan, name=name)), queue, roles.sweeper.rescue, roles.leases)
 

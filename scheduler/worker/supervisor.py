@@ -38,6 +38,7 @@ class WorkerProcess:
 
     def __init__(self, name: str, config: str, lease_s: float) -> None:
         self.name = name
+        self._lease_s = lease_s
         self.page = Page.create()
         self.started = monotonic()
         self.trusted_until = self.started + START_S + lease_s
@@ -66,8 +67,14 @@ class WorkerProcess:
             words = set(os.read(self._news, 4096).decode().split())
         except BlockingIOError:
             return set()
-        self.ready = self.ready or "ready" in words
+        if "ready" in words:
+            self.ready = True
+            self.trust_from(monotonic())
         return words
+
+    def trust_from(self, sent: float) -> None:
+        """Its lease was renewed by a call sent at ``sent``; our trust ends a second before the lease does."""
+        self.trusted_until = sent + self._lease_s - 1
 
     def kill(self) -> None:
         self.process.kill()
@@ -191,11 +198,11 @@ class Supervisor:
             answers = self._queue.beat([worker.name for worker in ready], self._leases.lease_ms)
         except Exception as error:
             log.debug("beat: %s", error)
-            self._beat_at = now + min(0.5, self._leases.beat_ms / 1000)
+            self._beat_at = now + min(0.2, self._leases.beat_ms / 1000)
             return
         for worker in ready:
             if answers[worker.name]:
-                worker.trusted_until = now + self._lease_s - 1
+                worker.trust_from(now)
             else:
                 log.error("worker %s was declared dead by others; it is replaced", worker.name)
                 worker.kill()

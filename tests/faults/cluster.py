@@ -20,6 +20,7 @@ from scheduler.core.run import Run
 from tests.conftest import Server
 from tests.faults.effects import Effect, read_effects
 from tests.faults.history import History
+from tests.faults.proxy import Proxy
 
 HERE = Path(__file__).parent
 LEASE_S, LEADER_LEASE_S = 3, 2
@@ -127,6 +128,7 @@ class Cluster:
         path = os.pathsep.join([str(HERE / "hooks"), str(HERE.parents[1])])
         self.environment = {**os.environ, "PYTHON_CLUSTER": str(self.folder), "PYTHONPATH": path}
         self.instances: list[Instance] = []
+        self._proxies: list[Proxy] = []
         self.center = SchedulerCenter(self.settings_file("client"))
         self.queue = self.center.queue
 
@@ -134,6 +136,11 @@ class Cluster:
         path = self.folder / f"{name}.yaml"
         path.write_text(json.dumps(_merged(self.settings, changes)))
         return path
+
+    def proxy(self) -> Proxy:
+        """A line to the server that can be disturbed."""
+        self._proxies.append(Proxy(self.server.socket))
+        return self._proxies[-1]
 
     def instance(self, name: str, roles: Sequence[str] = ("timer", "worker"), crash: str = "", **changes: Any) -> Instance:
         """Another instance, not started yet."""
@@ -193,6 +200,8 @@ class Cluster:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.center.shutdown()
+        for proxy in self._proxies:
+            proxy.close()
         self.server.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 

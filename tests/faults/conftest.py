@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from tests.faults.cluster import Cluster, until
-from tests.faults.proxy import Proxy
 
 OUTCOMES = {"passed": "held", "failed": "BROKEN", "error": "BROKEN", "skipped": "not run"}
 
@@ -29,19 +28,6 @@ def clusters() -> Iterator[Callable[..., Cluster]]:
     finally:
         for cluster in made:
             cluster.close()
-
-
-@pytest.fixture
-def proxies() -> Iterator[Callable[[Cluster], Proxy]]:
-    made: list[Proxy] = []
-
-    def make(cluster: Cluster) -> Proxy:
-        made.append(Proxy(cluster.server.socket))
-        return made[-1]
-
-    yield make
-    for proxy in made:
-        proxy.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A TCP line to the server that can be cut, fall silent, become slow, or lose replies."""
+"""A TCP line to the server that can be cut, fall silent, or lose replies."""
 
 import socket
 import threading
@@ -6,9 +6,8 @@ from contextlib import suppress
 from random import Random
 from typing import Literal
 
-from scheduler.core.clock import sleep
-
 Mode = Literal["pass", "hole", "cut"]
+Pair = tuple[socket.socket, socket.socket]
 
 
 class Proxy:
@@ -16,12 +15,10 @@ class Proxy:
 
     ``mode`` ``hole``: bytes stay on their way until it is over, as in a network that drops packets; connections open, nothing is
     answered. ``cut``: connections break, new ones too. ``lose`` (0…1): the share of replies whose connection breaks instead.
-    ``delay_s``: each reply comes so much later.
     """
 
     def __init__(self, upstream: str, seed: int = 1) -> None:
         self.lose = 0.0
-        self.delay_s = 0.0
         self.lost = 0
         self._upstream = upstream
         self._random = Random(seed)
@@ -29,7 +26,8 @@ class Proxy:
         self._open.set()
         self._mode: Mode = "pass"
         self._closed = False
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._pairs: list[Pair] = []
+        self._dead: set[Pair] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -51,6 +49,10 @@ class Proxy:
             self._open.set()
         if mode == "cut":
             self._break_all()
+
+    def vanish(self) -> None:
+        """As when the host behind an address is another one now: nobody answers, nobody says goodbye; new connections are fine."""
+        self._dead |= set(self._pairs)
 
     def close(self) -> None:
         self._closed = True
@@ -85,24 +87,25 @@ class Proxy:
         threading.Thread(target=self._pump, args=(pair, client, server, False), daemon=True).start()
         self._pump(pair, server, client, True)
 
-    def _pump(self, pair: tuple[socket.socket, socket.socket], source: socket.socket, target: socket.socket, replies: bool) -> None:
+    def _pump(self, pair: Pair, source: socket.socket, target: socket.socket, replies: bool) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
                 self._open.wait()
+                if pair in self._dead:
+                    continue
                 if replies and self.lose and self._random.random() < self.lose:
                     self.lost += 1
                     break
-                if replies and self.delay_s:
-                    sleep(self.delay_s)
                 target.sendall(data)
             self._open.wait()  # in a hole, the end of a connection is not seen either
-        self._break(pair)
+        if pair not in self._dead or self._closed:
+            self._break(pair)
 
     def _break_all(self) -> None:
         for pair in list(self._pairs):
             self._break(pair)
 
-    def _break(self, pair: tuple[socket.socket, socket.socket]) -> None:
+    def _break(self, pair: Pair) -> None:
         with suppress(ValueError):
             self._pairs.remove(pair)
         for end in pair:

@@ -8,7 +8,6 @@ from scheduler.center import SchedulerCenter
 from tests.faults.cluster import LEASE_S, Cluster, until
 from tests.faults.history import History
 from tests.faults.load import SLOTS, TASKS, close_the_books, requests, submit_until_told
-from tests.faults.proxy import Proxy
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(200)]
 
@@ -20,10 +19,10 @@ def longest_strand_s(history: History) -> float:
     return max(waits) / 1000
 
 
-def test_lost_replies(clusters: Callable[..., Cluster], proxies: Callable[[Cluster], Proxy], figures: Callable[[str], None]) -> None:
+def test_lost_replies(clusters: Callable[..., Cluster], figures: Callable[[str], None]) -> None:
     """2 % of all replies of the store are lost, to everybody: no duplicate, no second attempt, no Run stranded."""
     cluster = clusters(TASKS, scheduler=SLOTS)
-    proxy = proxies(cluster)
+    proxy = cluster.proxy()
     for name in "ab":
         cluster.instance(name, redis={"url": proxy.url}, worker={"processes": 2}).start()
     client = SchedulerCenter(cluster.settings_file("proxied", redis={"url": proxy.url}))

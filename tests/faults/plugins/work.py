@@ -48,3 +48,20 @@ def pulse(seconds: float = 10.0, every: float = 0.05) -> None:
         sleep(every)
         note("pulse")
     note("end")
+
+
+async def apulse(seconds: float = 10.0, every: float = 0.05) -> None:
+    end = monotonic() + seconds
+    note("start")
+    while monotonic() < end:
+        await asyncio.sleep(every)
+        note("pulse")
+    note("end")
+
+
+def until_told() -> None:
+    """Ends as soon as the test says so."""
+    note("start")
+    while not os.path.exists(os.path.join(os.environ["PYTHON_CLUSTER"], "enough")):  # noqa: PTH110, PTH118  as above
+        sleep(0.02)
+    note("end")
