@@ -44,8 +44,12 @@ class Roles:
             self.worker = LocalWorker(self._center, self.leases)
             self.worker.start()
 
-    def stop(self, grace_s: float) -> None:
+    def retire(self) -> None:
+        """Fire and sweep no more: a standby takes over now, not when what runs here has ended."""
         self._stop.set()
+
+    def stop(self, grace_s: float) -> None:
+        self.retire()
         if self.worker is not None:
             self.worker.stop(grace_s)
         for thread in self._threads:

@@ -96,6 +96,7 @@ class Service:
     def _end(self) -> int:
         """Workers first, so that what they hand back is settled while the store is still there."""
         code = 0
+        self.center.roles.retire()
         if self.supervisor is not None:
             self.supervisor.drain(self._grace_s)
             deadline = monotonic() + self._grace_s + KILL_S
