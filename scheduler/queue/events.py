@@ -1,9 +1,12 @@
 """Reading the event stream: what happened, in order, as Event values."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scheduler.core.events import Event
+
+_log = logging.getLogger(__name__)
 
 
 class EventReader:
@@ -27,7 +30,7 @@ class EventReader:
         entries = reply[self._key][0] if isinstance(reply, dict) else reply[0][1]
         events: list[Event] = []
         for entry_id, fields in entries:
-            events.extend(parse_entry(entry_id, fields["e"]))
+            events.extend(parse_entry(entry_id, fields))
         self.position = entries[-1][0]
         self.behind = len(entries) == self._count
         return events
@@ -37,9 +40,15 @@ class EventReader:
         return str(newest[0][0]) if newest else "0-0"
 
 
-def parse_entry(entry_id: str, lines: str) -> Iterator[Event]:
-    """One stream entry holds the changes of one atomic step, a line each: type, tab-separated facts, JSON detail last."""
+def parse_entry(entry_id: str, fields: Mapping[str, str]) -> Iterator[Event]:
+    """One stream entry holds the changes of one atomic step, a line each: type, tab-separated facts, JSON detail last.
+
+    A line that is none of ours is passed over, so that foreign data cannot stop a reader.
+    """
     ms = int(entry_id.partition("-")[0])
-    for number, line in enumerate(lines.split("\n")):
-        kind, subject, task, token, worker, reason, duration, detail = line.split("\t", 7)
-        yield Event(f"{entry_id}/{number}", ms, kind, subject, task, int(token), worker, reason, float(duration), detail)
+    for number, line in enumerate(fields.get("e", "").split("\n")):
+        try:
+            kind, subject, task, token, worker, reason, duration, detail = line.split("\t", 7)
+            yield Event(f"{entry_id}/{number}", ms, kind, subject, task, int(token), worker, reason, float(duration), detail)
+        except ValueError:
+            _log.warning("event %s/%d is no event of ours and is passed over: %.200r", entry_id, number, line)

@@ -11,6 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from scheduler.queue.quarantine import quarantine
+
+_CURES = 3  # of one call: somebody may flush the functions while we load them
 _FIELDS = "".join(rf"\n{field}: ?(?P<{field}>.*?)" for field in ("keys", "args", "returns", "flags"))
 _HEADER = re.compile(rf"--\[\[ (?P<name>\w+): (?P<doc>.*?){_FIELDS}\n\]\]", re.DOTALL)
 
@@ -113,15 +116,22 @@ class Functions:
         self._fcall = client.fcall if pool is None else Line(pool).call  # a cluster's client finds the node itself
 
     def call(self, verb: str, *args: Any) -> Any:
-        """One FCALL. The library is loaded when the server says that it does not know it (new server, FUNCTION FLUSH)."""
-        name = self._names[verb]
-        try:
-            return self._fcall(name, 1, self.prefix, self.now, *args)
-        except Exception as error:
-            if "Function not found" not in str(error):
-                raise
-        self.load()
-        return self._fcall(name, 1, self.prefix, self.now, *args)
+        """One FCALL; where the server names a fault that can be cured, it is, and the call is made again."""
+        command = (self._names[verb], 1, self.prefix, self.now, *args)
+        for _ in range(_CURES):
+            try:
+                return self._fcall(*command)
+            except Exception as error:
+                if not self._cured(str(error)):
+                    raise
+        return self._fcall(*command)
+
+    def _cured(self, fault: str) -> bool:
+        """A new server, or FUNCTION FLUSH: the library is loaded. Foreign data under one of our keys: it is moved aside."""
+        if "Function not found" in fault:
+            self.load()
+            return True
+        return "WRONGTYPE" in fault and bool(quarantine(self.client, self.prefix, self.call))
 
     def load(self) -> None:
         """Load the library; harmless when another instance was faster."""

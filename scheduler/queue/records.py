@@ -8,9 +8,12 @@ from scheduler.core.ports import FiredState
 from scheduler.core.run import Claim, Fire, Run, Settlement, Submission
 from scheduler.core.states import State
 
+_BREAKS = str.maketrans("\n\t", "  ")
+
 
 def run_from_hash(run_id: str, h: Mapping[str, str]) -> Run:
     """A Run from the fields of ``r:<id>``; absent fields have their defaults."""
+    claims = int(h.get("token", 0))
     return Run(
         id=run_id,
         task=h["task"],
@@ -18,9 +21,9 @@ def run_from_hash(run_id: str, h: Mapping[str, str]) -> Run:
         reason=h.get("reason", ""),
         queue=h.get("queue", "default"),
         priority=int(h.get("prio", 5)),
-        params=json.loads(h.get("params") or "{}"),
-        attempt=int(h.get("att", 0)),
-        claims=int(h.get("token", 0)),
+        params=_json(h, "params") or {},
+        attempt=claims - int(h.get("spared", 0)),
+        claims=claims,
         losses=int(h.get("losses", 0)),
         crashes=int(h.get("crashes", 0)),
         created_ms=_int(h, "created"),
@@ -31,8 +34,8 @@ def run_from_hash(run_id: str, h: Mapping[str, str]) -> Run:
         schedule=h.get("sched", ""),
         key=h.get("key", ""),
         worker=h.get("worker", ""),
-        result=json.loads(h["result"]) if h.get("result") else None,
-        error=json.loads(h["error"]) if h.get("error") else None,
+        result=_json(h, "result"),
+        error=_json(h, "error"),
         progress=int(h.get("prog", 0)),
         progress_message=h.get("note", ""),
     )
@@ -42,8 +45,20 @@ def _int(h: Mapping[str, str], name: str) -> int:
     return int(float(h.get(name, 0)))
 
 
+def _json(h: Mapping[str, str], name: str) -> Any:
+    text = h.get(name)
+    return json.loads(text) if text else None
+
+
+def one_line(text: str) -> str:
+    """Without line breaks and tabs, which would break an event's line; in JSON they are only ever layout."""
+    return text.translate(_BREAKS) if "\n" in text or "\t" in text else text
+
+
 def submission_args(s: Submission) -> tuple[Any, ...]:
-    return (s.id, s.task, s.queue, s.priority, s.params, s.delay_ms, s.due_ms, s.key, s.idempotency)
+    if s.idempotency and len(s.idempotency.split()) != 2:
+        raise ValueError(f"idempotency {s.idempotency!r} of Run {s.id}: two words, the key's digest and the body's")
+    return (s.id, s.task, s.queue, s.priority, one_line(s.params), s.delay_ms, s.due_ms, s.key, s.idempotency)
 
 
 def settlement_args(s: Settlement) -> tuple[Any, ...]:
@@ -52,12 +67,12 @@ def settlement_args(s: Settlement) -> tuple[Any, ...]:
         s.id,
         s.token,
         s.state.value,
-        s.reason,
+        one_line(s.reason),
         s.delay_ms,
         burn,
         s.strike,
-        s.result,
-        s.error,
+        one_line(s.result),
+        one_line(s.error),
         round(s.duration_ms, 3),
         s.close_lane_ms,
     )

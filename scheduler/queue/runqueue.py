@@ -34,19 +34,20 @@ class RunQueue:
             args: list[Any] = []
             for submission in submissions[start : start + _CHUNK]:
                 args.extend(submission_args(submission))
-            try:
-                answers.extend(self._call("submit", *args))
-            except Exception as error:
-                if not str(error).startswith(("OOM", "command not allowed when used memory")):
-                    raise
-                raise IntakeClosedError(
-                    "the store's memory is full (maxmemory): new Runs are refused until others have finished"
-                ) from error
+            answers.extend(self._enter("submit", *args))
         return answers
 
     def retry(self, run_id: str) -> str:
-        """A failed, dead or cancelled Run starts over: ok, succeeded, active or gone."""
-        return str(self._call("retry", run_id))
+        """A failed, dead or cancelled Run starts over: ok, succeeded, active or gone. IntakeClosedError as with ``submit``."""
+        return str(self._enter("retry", run_id))
+
+    def _enter(self, verb: str, *args: Any) -> Any:
+        try:
+            return self._call(verb, *args)
+        except Exception as error:
+            if "command not allowed when used memory" not in str(error):
+                raise
+            raise IntakeClosedError("the store's memory is full (maxmemory): new Runs are refused until others have finished") from error
 
     # ── Workers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -124,12 +125,23 @@ class RunQueue:
 
     def purge(self, what: str, name: str = "") -> int:
         """Cancel all waiting Runs of a ``queue``, or delete ``dead`` letters (all, or the one named); how many."""
+        if what == "dead":
+            return self._purge("dead", name)
+        total = 0
+        while count := sum(self._purge("lane", lane) for lane in self._lanes(name)):
+            total += count
+        return total
+
+    def _purge(self, what: str, name: str) -> int:
         total = 0
         while count := int(self._call("purge", what, name, 200)):
             total += count
-            if what == "dead" and name:
-                break
         return total
+
+    def _lanes(self, queue: str) -> list[str]:
+        """The lanes of a queue, open and closed; one that changes over in between may be among them twice, or missing."""
+        closed = (lane for lane, _ in self.client.zscan_iter(f"{self.prefix}closed", count=1000))
+        return [*self.client.zrange(f"{self.prefix}q:{queue}", 0, -1), *(lane for lane in closed if lane.startswith(f"{queue}/"))]
 
     def define(self, tasks: Sequence[Task]) -> None:
         """Tell the queue the limits of these tasks."""
@@ -147,8 +159,9 @@ class RunQueue:
     # ── Looking ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def get(self, run_id: str) -> Run | None:
+        """The Run, or None: unknown, retired, or its record is none of ours."""
         fields = self.client.hgetall(f"{self.prefix}r:{run_id}")
-        return run_from_hash(run_id, fields) if fields else None
+        return run_from_hash(run_id, fields) if "task" in fields and "state" in fields else None
 
     def find(self, *, state: str = "", task: str = "", limit: int = 100) -> Iterator[Run]:
         """Runs in this state (all states when ''), newest first within a state; looks at no more than a few thousand."""

@@ -58,8 +58,8 @@ def read_stats(queue: RunQueue, most: int = 500) -> Stats:
         name = lane.partition("/")[0]
         depths[name] = depths.get(name, 0) + depth
         heads.setdefault(name, []).append(head)
-        reason, _, until = why.partition(" ")
-        shut.append(ClosedLane(lane, reason, int(until or 0), depth))
+        reason, _, rest = why.partition(" ")
+        shut.append(ClosedLane(lane, reason, int(rest.partition(" ")[0] or 0), depth))
     held = {worker: running for worker, _, running in _rows(workers, 3)}
     oldest = {name: _oldest_wait_ms(queue, runs, int(now)) for name, runs in heads.items()}
     listed = {name: QueueStats(depths.get(name, 0), oldest.get(name, 0), paused, order) for name, (paused, order, _) in facts.items()}

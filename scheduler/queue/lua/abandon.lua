@@ -7,10 +7,10 @@ flags: allow-oom
 local function fence(P, now, worker)
   redis.call('ZREM', P .. 'leases', worker)
   redis.call('ZREM', P .. 'idle', worker)
-  redis.call('ZADD', P .. 'fenced', now, worker)
+  redis.call('ZADD', P .. 'fenced', 'NX', now, worker)
 end
 
 local function abandon(keys, args)
-  fence(keys[1], clock(args[1]), args[2])
+  if not redis.call('ZSCORE', keys[1] .. 'gone', args[2]) then fence(keys[1], clock(args[1]), args[2]) end
   return 'ok'
 end

@@ -4,9 +4,6 @@ args: now, run, reason
 returns: cancelled | cancelling (its worker was told) | ended (too late) | gone
 flags: allow-oom
 ]]
-local function cancel(keys, args)
-  local events = {}
-  local answer = cancel_one(keys[1], clock(args[1]), events, args[2], args[3])
-  publish(keys[1], events)
-  return answer
-end
+local function cancel_step(step, args) return cancel_one(step, args[2], args[3]) end
+
+local function cancel(keys, args) return in_step(cancel_step, keys, args) end

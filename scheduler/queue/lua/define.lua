@@ -1,18 +1,22 @@
---[[ define: what `claim` must know of tasks: concurrency limit and rate limits. Pauses are kept.
+--[[ define: what `claim` must know of tasks: concurrency limit, rate limits, kind of slot. Pauses are kept.
 keys: the centre's prefix
 args: now, then per task: name, limit ('' = none), rates ('' or 'calls/window_ms,…'), slot ('' = default)
 returns: ok
-flags:
+flags: allow-oom
 ]]
 local function define(keys, args)
-  local P = keys[1]
-  local fields = {'limit', 'rates', 'slot'}
+  local P, fields = keys[1], {'limit', 'rates', 'slot'}
   for i = 2, #args, 4 do
-    local key = P .. 'task:' .. args[i]
+    local task = args[i]
     for n, field in ipairs(fields) do
-      if args[i + n] ~= '' then redis.call('HSET', key, field, args[i + n]) else redis.call('HDEL', key, field) end
+      if args[i + n] ~= '' then
+        redis.call('HSET', P .. 'task:' .. task, field, args[i + n])
+      else
+        redis.call('HDEL', P .. 'task:' .. task, field)
+      end
     end
-    open_shut(P, 'busy/' .. args[i], 200)
+    open_shut(P, 'busy/' .. task)
+    open_shut(P, 'rate/' .. task)
   end
   return 'ok'
 end

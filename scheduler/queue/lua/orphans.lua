@@ -4,24 +4,25 @@ args: now, worker, most
 returns: {{id, token, attempt, task, params, losses, crashes, at, started}}
 flags: allow-oom
 ]]
+local function forget_worker(P, now, worker)
+  redis.call('UNLINK', P .. 'w:' .. worker, P .. 'own:' .. worker, P .. 'wake:' .. worker, P .. 'knows:' .. worker, P .. 'cancels:' .. worker)
+  redis.call('ZREM', P .. 'fenced', worker)
+  redis.call('ZADD', P .. 'gone', now, worker)
+  redis.call('ZREMRANGEBYRANK', P .. 'gone', 0, -1001)
+end
+
 local function orphans(keys, args)
-  local P, worker = keys[1], args[2]
-  local found = {}
+  local P, worker, found = keys[1], args[2], {}
   if not redis.call('ZSCORE', P .. 'fenced', worker) then return found end
   local runs = redis.call('SRANDMEMBER', P .. 'own:' .. worker, tonumber(args[3]))
   for _, run in ipairs(runs) do
-    local f = redis.call('HMGET', P .. 'r:' .. run, 'state', 'worker', 'token', 'att', 'task', 'params', 'losses', 'crashes', 'at', 'started')
+    local f = redis.call('HMGET', P .. 'r:' .. run, 'state', 'worker', 'token', 'spared', 'task', 'params', 'losses', 'crashes', 'at', 'started')
     if f[1] == 'running' and f[2] == worker then
-      found[#found + 1] = {run, tonumber(f[3]), tonumber(f[4]), f[5], f[6] or '', f[7] or 0, f[8] or 0, f[9] or '', tonumber(f[10])}
+      found[#found + 1] = {run, tonumber(f[3]), f[3] - (tonumber(f[4]) or 0), f[5], f[6] or '', f[7] or 0, f[8] or 0, f[9] or '', tonumber(f[10])}
     else
       redis.call('SREM', P .. 'own:' .. worker, run)
     end
   end
-  if #runs == 0 then
-    redis.call('UNLINK', P .. 'w:' .. worker, P .. 'own:' .. worker, P .. 'wake:' .. worker, P .. 'knows:' .. worker, P .. 'cancels:' .. worker)
-    redis.call('ZREM', P .. 'fenced', worker)
-    redis.call('ZADD', P .. 'gone', clock(args[1]), worker)
-    redis.call('ZREMRANGEBYRANK', P .. 'gone', 0, -1001)
-  end
+  if #runs == 0 then forget_worker(P, clock(args[1]), worker) end
   return found
 end

@@ -4,25 +4,36 @@ args: now, kind (task | queue | schedule), name, on (1 pause | 0 resume)
 returns: ok | same (it was so already)
 flags: allow-oom
 ]]
-local function pause(keys, args)
-  local P, kind, name, on, events = keys[1], args[2], args[3], args[4] == '1', {}
-  local changed = redis.call(on and 'SADD' or 'SREM', P .. 'paused', kind .. '/' .. name)
+local function pause_task(P, task, on)
+  if on then
+    redis.call('HSET', P .. 'task:' .. task, 'paused', 1)
+    return
+  end
+  redis.call('HDEL', P .. 'task:' .. task, 'paused')
+  for _ = 1, 10 do
+    if open_shut(P, 'task/' .. task) == 0 then break end
+  end
+end
+
+local function pause_queue(P, queue, on)
+  local lane = redis.call('ZRANGE', P .. 'q:' .. queue, 0, 0)[1]
+  if lane and not on then wake(P, lane, 64) end
+end
+
+local function pause_step(step, args)
+  local P, kind, name, on = step.P, args[2], args[3], args[4] == '1'
+  local changed = redis.call(on and 'SADD' or 'SREM', P .. 'paused', kind .. '/' .. name) == 1
   if kind == 'task' then
-    if on then redis.call('HSET', P .. 'task:' .. name, 'paused', 1) else redis.call('HDEL', P .. 'task:' .. name, 'paused') end
-    if not on then
-      for _ = 1, 10 do
-        if open_shut(P, 'task/' .. name, 200) == 0 then break end
-      end
-    end
+    pause_task(P, name, on)
   elseif kind == 'queue' then
-    local lane = redis.call('ZRANGE', P .. 'q:' .. name, 0, 0)[1]
-    if lane and not on then wake(P, lane, 64) end
+    pause_queue(P, name, on)
   else
-    if not on and changed == 1 then begin_anew(P, clock(args[1]), name) end
+    if changed and not on then begin_anew(P, step.now, name) end
     redis.call('HINCRBY', P .. 'meta', 'generation', 1)
   end
-  if changed == 0 then return 'same' end
-  note(events, on and 'paused' or 'resumed', name, '', 0, '', kind)
-  publish(P, events)
+  if not changed then return 'same' end
+  note(step.events, on and 'paused' or 'resumed', name, '', 0, '', kind)
   return 'ok'
 end
+
+local function pause(keys, args) return in_step(pause_step, keys, args) end

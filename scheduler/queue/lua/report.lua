@@ -4,13 +4,16 @@ args: now, run, token, percent, message
 returns: ok | fenced
 flags: allow-oom
 ]]
-local function report(keys, args)
-  local P, events = keys[1], {}
-  local record = P .. 'r:' .. args[2]
-  local f = redis.call('HMGET', record, 'token', 'state', 'task', 'worker')
-  if f[1] ~= args[3] or f[2] ~= 'running' then return 'fenced' end
-  redis.call('HSET', record, 'prog', args[4], 'note', args[5])
-  note(events, 'progress', args[2], f[3], args[3], f[4], '', 0, args[4])
-  publish(P, events)
+local function report_step(step, args)
+  local run, token, percent, message = unpack(args, 2)
+  local record = step.P .. 'r:' .. run
+  local held, state, task, worker, before, said = unpack(redis.call('HMGET', record, 'token', 'state', 'task', 'worker', 'prog', 'note'))
+  if held ~= token or state ~= 'running' then return 'fenced' end
+  if before ~= percent or said ~= message then
+    redis.call('HSET', record, 'prog', percent, 'note', message)
+    note(step.events, 'progress', run, task, token, worker, '', 0, percent)
+  end
   return 'ok'
 end
+
+local function report(keys, args) return in_step(report_step, keys, args) end

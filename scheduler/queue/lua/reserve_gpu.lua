@@ -2,25 +2,26 @@
 keys: the centre's prefix
 args: now, run, need_mb, count, then per admissible card, best first: uuid, capacity_mb (what all Runs together may hold)
 returns: the uuids held ({} = does not fit)
-flags:
+flags: allow-oom
 ]]
+local function reserved_mb(P, card)
+  local sum = 0
+  for _, mb in ipairs(redis.call('HVALS', P .. 'gpu:' .. card)) do sum = sum + (tonumber(mb) or 0) end
+  return sum
+end
+
 local function reserve_gpu(keys, args)
   local P, run, need, count = keys[1], args[2], tonumber(args[3]), tonumber(args[4])
-  local record = P .. 'r:' .. run
-  local held = redis.call('HMGET', record, 'gpu', 'state')
-  if held[2] ~= 'running' then return {} end
-  local chosen = {}
-  if held[1] then
-    for uuid in string.gmatch(held[1], '[^,]+') do chosen[#chosen + 1] = uuid end
-    return chosen
-  end
+  local record, chosen = P .. 'r:' .. run, {}
+  local state, held = unpack(redis.call('HMGET', record, 'state', 'gpu'))
+  if state ~= 'running' then return chosen end
+  for card in string.gmatch(held or '', '[^,]+') do chosen[#chosen + 1] = card end
+  if #chosen > 0 then return chosen end
   for i = 5, #args, 2 do
-    local sum, holders = need, redis.call('HVALS', P .. 'gpu:' .. args[i])
-    for _, mb in ipairs(holders) do sum = sum + mb end
-    if #chosen < count and sum <= tonumber(args[i + 1]) then chosen[#chosen + 1] = args[i] end
+    if #chosen < count and reserved_mb(P, args[i]) + need <= tonumber(args[i + 1]) then chosen[#chosen + 1] = args[i] end
   end
   if #chosen < count then return {} end
-  for i = 1, count do redis.call('HSET', P .. 'gpu:' .. chosen[i], run, need) end
   redis.call('HSET', record, 'gpu', table.concat(chosen, ','))
+  for i = 1, count do redis.call('HSET', P .. 'gpu:' .. chosen[i], run, need) end
   return chosen
 end

@@ -29,10 +29,8 @@ local function retain(keys, args)
   redis.call('HSET', P .. 'meta', 'keep', args[2])
   local removed = forget_oldest(P, most)
   local old = redis.call('ZRANGEBYSCORE', P .. 'done', '-inf', now - tonumber(args[3]), 'LIMIT', 0, most)
-  for i = 1, #old do
-    redis.call('UNLINK', P .. 'r:' .. old[i], P .. 'log:' .. old[i])
-    redis.call('ZREM', P .. 'done', old[i])
-  end
+  forget(P, old)
+  for_all('ZREM', P .. 'done', old)
   trim_events(P, args[5])
   return removed + #old
 end

@@ -1,27 +1,27 @@
 --[[ retry: a Run that failed, died or was cancelled starts over with a fresh budget, under its own id.
 keys: the centre's prefix
 args: now, run
-returns: ok | succeeded | active (it has not ended) | gone
+returns: ok (also when it waits for its new start already) | succeeded | active (it has not ended) | gone
 flags:
 ]]
-local function retry(keys, args)
-  local P, now, run, events = keys[1], clock(args[1]), args[2], {}
+local function start_over(step, args)
+  local P, run = step.P, args[2]
   local record = P .. 'r:' .. run
-  local f = redis.call('HMGET', record, 'state', 'task', 'queue', 'key', 'prio', 'token', 'sched')
-  if not f[1] then return 'gone' end
-  if f[1] == 'succeeded' then return 'succeeded' end
-  if f[1] ~= 'failed' and f[1] ~= 'dead' and f[1] ~= 'cancelled' then return 'active' end
+  local state, reason, task, queue, key, priority, token, schedule =
+    unpack(redis.call('HMGET', record, 'state', 'reason', 'task', 'queue', 'key', 'prio', 'token', 'sched'))
+  if not state then return 'gone' end
+  if state == 'pending' and reason == 'retry' then return 'ok' end
+  if state == 'succeeded' then return 'succeeded' end
+  if state ~= 'failed' and state ~= 'dead' and state ~= 'cancelled' then return 'active' end
+  local score = score_of(step, queue or 'default', tonumber(priority) or 5, step.now)
   redis.call('ZREM', P .. 'done', run)
   redis.call('ZREM', P .. 'dead', run)
-  redis.call('HDEL', record, 'att', 'losses', 'crashes', 'error', 'result', 'ended', 'cancel', 'due', 'busy', 'gpu')
-  local queue = f[3] or 'default'
-  local score = score_of(P, queue, tonumber(f[5] or 5), now)
-  redis.call('HSET', record, 'state', 'pending', 'reason', 'retry', 'score', score)
-  if f[7] then redis.call('SADD', P .. 'active:' .. f[7], run) end
-  local lane = lane_name(queue, f[2], f[4])
-  put_in_lane(P, lane, run, score)
-  note(events, 'pending', run, f[2], f[6], '', 'retry')
-  publish(P, events)
-  wake(P, lane, 1)
+  if schedule then redis.call('SADD', P .. 'active:' .. schedule, run) end
+  redis.call('HDEL', record, 'losses', 'crashes', 'error', 'result', 'ended', 'cancel', 'due', 'prog', 'note')
+  redis.call('HSET', record, 'state', 'pending', 'reason', 'retry', 'score', score, 'spared', token or 0)
+  line_up(step, lane_name(queue or 'default', task, key), run, score)
+  note(step.events, 'pending', run, task, token, '', 'retry')
   return 'ok'
 end
+
+local function retry(keys, args) return in_step(start_over, keys, args) end

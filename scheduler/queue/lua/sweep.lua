@@ -4,52 +4,71 @@ args: now, most, expected (what the clock should say by the caller's monotonic o
 returns: {now, milliseconds to the next due Run (-1: none), {fenced workers that still hold Runs}, how many were moved}
 flags: allow-oom
 ]]
-local function release_due(P, now, events, most)
-  local due = redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, most)
-  local lanes = {}
+local function release_due(step, most)
+  local due = redis.call('ZRANGEBYSCORE', step.P .. 'delayed', '-inf', step.now, 'LIMIT', 0, most)
   for i = 1, #due do
-    local f = redis.call('HMGET', P .. 'r:' .. due[i], 'task', 'queue', 'key', 'score', 'token')
-    redis.call('ZREM', P .. 'delayed', due[i])
-    if f[1] then
-      local lane = lane_name(f[2] or 'default', f[1], f[3])
-      redis.call('HSET', P .. 'r:' .. due[i], 'state', 'pending')
-      put_in_lane(P, lane, due[i], f[4])
-      lanes[lane] = (lanes[lane] or 0) + 1
-      note(events, 'pending', due[i], f[1], f[5], '', 'due')
+    local record = step.P .. 'r:' .. due[i]
+    local state, task, queue, key, score, token = unpack(redis.call('HMGET', record, 'state', 'task', 'queue', 'key', 'score', 'token'))
+    if state == 'delayed' then
+      redis.call('HSET', record, 'state', 'pending')
+      line_up(step, lane_name(queue or 'default', task, key), due[i], tonumber(score) and score or step.stamp)
+      note(step.events, 'pending', due[i], task, token, '', 'due')
+    end
+    redis.call('ZREM', step.P .. 'delayed', due[i])
+  end
+  return #due
+end
+
+-- No lease ends later than the longest can: what does was written before the clock stepped back.
+local function clamp_leases(P, now, longest)
+  local newest = redis.call('ZRANGE', P .. 'leases', -1, -1, 'WITHSCORES')[2]
+  if not newest or tonumber(newest) <= now + longest + 1000 then return end
+  local far = redis.call('ZRANGEBYSCORE', P .. 'leases', now + longest + 1000, '+inf', 'LIMIT', 0, 200)
+  for i = 1, #far do redis.call('ZADD', P .. 'leases', now + longest, far[i]) end
+end
+
+-- A clock that has stepped says nothing about who is dead.
+local function fence_the_dead(P, now, expected, most)
+  if expected == '' or math.abs(now - expected) > 1000 then return end
+  local expired = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, most)
+  for i = 1, #expired do fence(P, now, expired[i]) end
+end
+
+-- Lanes open when their time has come. One that waits for something else than time is given a new chance now and then; one that is to be
+-- looked at later than a recheck away was closed before the clock stepped back.
+local function look_again(P, now, most)
+  local due = redis.call('ZRANGEBYSCORE', P .. 'closed', '-inf', now, 'LIMIT', 0, most)
+  for i = 1, #due do
+    local until_ms, cause = string.match(redis.call('HGET', P .. 'why', due[i]) or '', '^%S+ (%d+) ?(.*)$')
+    if cause == '' and tonumber(until_ms) > now then
+      redis.call('ZADD', P .. 'closed', math.min(until_ms, now + RECHECK_MS), due[i])
+    else
+      open_lane(P, due[i])
     end
   end
-  for lane, count in pairs(lanes) do wake(P, lane, count) end
-  return #due
+  local stale = redis.call('ZRANGEBYSCORE', P .. 'closed', '(' .. text(now + RECHECK_MS), '+inf', 'LIMIT', 0, most)
+  for i = 1, #stale do open_lane(P, stale[i]) end
 end
 
 -- A worker waits although work lies open: its wake-up went to somebody who died. Wake it again.
 local function wake_the_idle(P)
   if redis.call('EXISTS', P .. 'idle') == 0 then return end
-  local queues = redis.call('HKEYS', P .. 'queues')
+  local queues = open_queues(P, '*')
   for i = 1, #queues do
     local lane = redis.call('ZRANGE', P .. 'q:' .. queues[i], 0, 0)[1]
     if lane then wake(P, lane, 1) end
   end
 end
 
-local function sweep(keys, args)
-  local P, now, most, events = keys[1], clock(args[1]), tonumber(args[2]), {}
-  local longest = tonumber(args[4])
-  local newest = redis.call('ZRANGE', P .. 'leases', -1, -1, 'WITHSCORES')
-  if newest[2] and tonumber(newest[2]) > now + longest + 1000 then -- the clock stepped back: no lease may outlive a lease
-    local far = redis.call('ZRANGEBYSCORE', P .. 'leases', now + longest + 1000, '+inf', 'LIMIT', 0, 200)
-    for i = 1, #far do redis.call('ZADD', P .. 'leases', now + longest, far[i]) end
-  end
-  -- A clock that has stepped says nothing about who is dead.
-  if args[3] ~= '' and math.abs(now - tonumber(args[3])) <= 1000 then
-    local expired = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, most)
-    for i = 1, #expired do fence(P, now, expired[i]) end
-  end
-  local moved = release_due(P, now, events, most)
-  local closed = redis.call('ZRANGEBYSCORE', P .. 'closed', '-inf', now, 'LIMIT', 0, most)
-  for i = 1, #closed do open_lane(P, closed[i]) end
+local function sweep_round(step, args)
+  local P, now, most = step.P, step.now, tonumber(args[2])
+  clamp_leases(P, now, tonumber(args[4]))
+  fence_the_dead(P, now, args[3], most)
+  local moved = release_due(step, most)
+  look_again(P, now, most)
   wake_the_idle(P)
-  publish(P, events)
   local next_due = redis.call('ZRANGE', P .. 'delayed', 0, 0, 'WITHSCORES')[2]
   return {now, next_due and math.max(0, tonumber(next_due) - now) or -1, redis.call('ZRANGE', P .. 'fenced', 0, most - 1), moved}
 end
+
+local function sweep(keys, args) return in_step(sweep_round, keys, args) end
