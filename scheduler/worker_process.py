@@ -27,6 +27,8 @@ log = logging.getLogger("scheduler.worker")
 TICK_S = 0.25
 KILL_S = 5.0  # after the grace: how long killed children may take to be gone
 STUCK_MOST = 3
+TURN_S = 3.0  # a turn without an answer is asked again, with its nonce
+AGAIN_S = 0.25  # between two tries to enter service while the store is away
 
 
 class WorkerProcess:
@@ -35,7 +37,7 @@ class WorkerProcess:
     def __init__(self, plan: WorkerPlan, page: Page, news_fd: int) -> None:
         self._page = page
         self._news_fd = news_fd
-        queue = RunQueue(connect(plan.url, client_name=plan.name), plan.centre)
+        queue = RunQueue(connect(plan.url, client_name=plan.name, socket_timeout_s=TURN_S), plan.centre)
         chores = RunQueue(connect(plan.url, client_name=f"{plan.name}-chores"), plan.centre)
         self._built: BuiltWorker = build_worker(plan, queue, chores)
         self._queue = queue
@@ -46,15 +48,25 @@ class WorkerProcess:
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
         worker = self._built.worker
-        if not self._queue.enroll(self._built.enrolment, self._lease_ms):
+        threading.Thread(target=self._listen, name="supervisor-pipe", daemon=True).start()
+        if not self._enroll():
             return 70
         worker.start()
-        threading.Thread(target=self._listen, name="supervisor-pipe", daemon=True).start()
         threading.Thread(target=self._keep_house, name="housekeeper", daemon=True).start()
         self._say("ready")
         while not worker.idle.is_set() and not worker.fenced and monotonic() < self._drain_until:
             self._tick()
         return self._end()
+
+    def _enroll(self) -> bool:
+        """Enter service as soon as the store answers; False when this name has lost its lease, or we were told to stop before."""
+        while not self._built.worker.draining:
+            try:
+                return self._queue.enroll(self._built.enrolment, self._lease_ms)
+            except Exception as error:  # another process would find the store away too
+                log.debug("enroll: %s", error)
+                self._over.wait(AGAIN_S)
+        return False
 
     def _tick(self) -> None:
         worker = self._built.worker

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from scheduler.core.clock import monotonic
+
+_LATE_S = 1.0  # an answer that is overdue for so long will not come: the peer vanished without a word
+
 
 class WakeLine:
     """Waits on one list of Redis over a connection of its own. Connection errors are raised; the line reconnects at the next ``arm``."""
@@ -11,11 +15,14 @@ class WakeLine:
         self._key = key
         self._connection: Any = None
         self._armed = False
+        self._answer_by = 0.0
 
     def arm(self, timeout_s: int) -> None:
-        """Send the blocking pop, unless one is already under way."""
-        if self._armed:
+        """Send the blocking pop, unless one is under way whose answer may still come."""
+        if self._armed and monotonic() < self._answer_by:
             return
+        if self._armed:
+            self.close()
         if self._connection is None:
             self._connection = self._client.connection_pool.get_connection()
         try:
@@ -23,7 +30,7 @@ class WakeLine:
         except BaseException:
             self.close()
             raise
-        self._armed = True
+        self._armed, self._answer_by = True, monotonic() + timeout_s + _LATE_S
 
     def fileno(self) -> int:
         """The socket to select on while armed."""

@@ -26,7 +26,7 @@ from scheduler.worker.slots import Limits, Means, Slots
 
 log = logging.getLogger("scheduler.worker")
 
-WAIT_S = 5  # an idle worker looks at the queue at least this often, woken or not
+WAIT_S = 4  # an idle worker looks at the queue at least this often, woken or not
 
 
 class Worker:
@@ -157,7 +157,7 @@ class Worker:
         try:
             self._wake.arm(WAIT_S)
             line = self._wake.fileno()
-            ready = select.select([line, self._ear.fileno()], [], [], WAIT_S + 2)[0]
+            ready = select.select([line, self._ear.fileno()], [], [], WAIT_S + 1)[0]
             if line in ready and self._wake.read() == "cancel":
                 self.cancel(self._queue.cancels(self.name)[0])
         except Exception as error:

@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from scheduler.core.clock import now_ms, sleep
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import LEASE_S, Cluster
 from tests.faults.load import SLOTS, TASKS, close_the_books, requests, submit_until_told
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(200)]
@@ -66,3 +66,20 @@ def test_server_is_killed(clusters: Callable[..., Cluster], figures: Callable[[s
         f"{KILLS} kills, {len(submitter.acknowledged)} acknowledged Runs, 0 lost; work goes on after {min(idle)}–{max(idle)} ms; "
         f"{len(history.lost())} Runs lost a worker"
     )
+
+
+def test_server_is_away_for_long(clusters: Callable[..., Cluster], figures: Callable[[str], None]) -> None:
+    """The server is away for four leases: nobody gives up, work goes on within 2 s of its return."""
+    cluster = clusters(TASKS, scheduler=SLOTS)
+    for name in "ab":
+        cluster.instance(name).start()
+    runs = submit_until_told(cluster.center, requests(200, 0.3, "r"))
+    sleep(1)
+    cluster.server.kill()
+    sleep(4 * LEASE_S)
+    cluster.server.start()
+    back = now_ms()
+    history = close_the_books(cluster, runs, 60)
+    idle = idle_after([back], [event.ms for event in history.events if event.type == "running"])
+    assert max(idle) <= 2000
+    figures(f"work goes on after {idle[0]} ms; {len(history.lost())} Runs lost a worker")
