@@ -58,6 +58,8 @@ class Service:
         self.watchers = watchers
         self.supervisor: Supervisor | None = None
         self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._watching = threading.Thread(target=self._watch, name="watchers", daemon=True)
         self._grace_s = center.settings.worker.shutdown_timeout.total_seconds()
         self._signals = 0
         self._busy_at = monotonic()
@@ -67,7 +69,7 @@ class Service:
         center = self.center
         center.start([role for role in self.roles if role == "timer"])
         center.roles.pulse.beat("supervisor")
-        threading.Thread(target=self._watch, name="watchers", daemon=True).start()
+        self._watching.start()
         if "worker" in self.roles:
             self.supervisor = self._supervisor()
             self.supervisor.scale(center.settings.worker.processes)
@@ -105,6 +107,8 @@ class Service:
                 if self._signals > 1 or monotonic() > deadline:
                     self.supervisor.kill()
                     code = 1
+        self._ended.set()
+        self._watching.join(2)
         self.center.shutdown()
         return code
 
@@ -136,10 +140,10 @@ class Service:
         pulse = self.center.roles.pulse
         reader = EventReader(self.center.roles.queue_for("watchers").client, self.center.queue.prefix)
         failures = 0
-        while not self._stop.is_set():
+        while not self._ended.is_set():
             pulse.beat("watchers")
             try:
-                events = reader.read(block_ms=2000)
+                events = reader.read(block_ms=1000)
                 failures = 0
             except Exception as error:
                 failures += 1
@@ -150,13 +154,13 @@ class Service:
             for watcher in self.watchers:
                 _tell(partial(watcher.observe, events))
             if not reader.behind:
-                self._stop.wait(GATHER_S)
+                self._ended.wait(GATHER_S)
         pulse.leave("watchers")
 
     def _store_is_away(self, error: Exception, failures: int) -> None:
         log.debug("events: %s", error)
-        self._stop.wait(0.2)
-        if failures >= REVIVE_AFTER and not self._stop.is_set():
+        self._ended.wait(0.2)
+        if failures >= REVIVE_AFTER and not self._ended.is_set():
             try:
                 self.center.store.revive()
             except Exception as trouble:

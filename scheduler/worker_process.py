@@ -121,7 +121,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[RunLogHandler()])
     sys.stdout, sys.stderr = RunStream(sys.stdout), RunStream(sys.stderr)
     use_folder(Path(plan.plugins))
-    code = WorkerProcess(plan, page, news_fd).run()
+    try:
+        code = WorkerProcess(plan, page, news_fd).run()
+    except Exception as error:  # the store is away just now, or the plan is wrong: the supervisor tries again
+        print(f"worker {plan.name} cannot work: {error}", file=sys.stderr)  # noqa: T201  # no log is set up for it alone
+        code = 72
     sys.stdout.flush()
     os._exit(code)  # no waiting for threads that are stuck in user code
 
