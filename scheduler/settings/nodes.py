@@ -1,8 +1,8 @@
 """YAML text as a tree of nodes that know their place; refuses duplicate keys, tags, and texts built to exhaust the reader."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -37,16 +37,6 @@ class Problem(NamedTuple):
         return f"{self.place}: {self.message}"
 
 
-class Extent(NamedTuple):
-    """How many values a node is, aliases followed, and how many levels are below it."""
-
-    weight: int
-    height: int
-
-
-_LEAF = Extent(1, 0)
-
-
 @dataclass(slots=True)
 class Scalar:
     """A single value as written. ``plain``: without quotes. ``literal``: from the environment, where nothing is expanded."""
@@ -55,7 +45,6 @@ class Scalar:
     text: str
     plain: bool = True
     literal: bool = False
-    extent: ClassVar[Extent] = _LEAF
 
 
 @dataclass(slots=True)
@@ -64,7 +53,6 @@ class Sequence:
 
     place: Place
     items: list["Node"]
-    extent: Extent = _LEAF
 
 
 @dataclass(slots=True)
@@ -73,7 +61,6 @@ class Mapping:
 
     place: Place
     items: dict[str, tuple[Place, "Node"]]
-    extent: Extent = _LEAF
 
 
 Node = Scalar | Sequence | Mapping
@@ -137,7 +124,7 @@ class _Composer:
             node = Scalar(place, event.value, event.implicit[0])
         elif isinstance(event, yaml.SequenceStartEvent):
             items = [self._node(item, depth + 1) for item in self._until(yaml.SequenceEndEvent)]
-            node = Sequence(place, items, _extent(items))
+            node = Sequence(place, items)
         else:
             node = self._mapping(place, depth)
         if event.anchor:
@@ -149,12 +136,13 @@ class _Composer:
             raise _StopReadingError(place, f"*{anchor}: no anchor &{anchor} is complete before this place")
         node = self.anchors[anchor]
         self.aliases += 1
-        self.copied += node.extent.weight
-        if self.aliases > MAX_ALIASES or self.copied > MAX_COPIED:
-            message = f"too many aliases: at most {MAX_ALIASES}, standing for at most {MAX_COPIED} values, are allowed"
-            raise _StopReadingError(place, message)
-        if depth + node.extent.height > MAX_DEPTH:
-            raise _StopReadingError(place, f"aliases nest more than {MAX_DEPTH} levels deep; at most {MAX_DEPTH} are allowed")
+        for level in _levels(node, depth):
+            self.copied += 1
+            if self.aliases > MAX_ALIASES or self.copied > MAX_COPIED:
+                message = f"too many aliases: at most {MAX_ALIASES}, standing for at most {MAX_COPIED} values, are allowed"
+                raise _StopReadingError(place, message)
+            if level > MAX_DEPTH:
+                raise _StopReadingError(place, f"aliases nest more than {MAX_DEPTH} levels deep; at most {MAX_DEPTH} are allowed")
         return node
 
     def _mapping(self, place: Place, depth: int) -> Mapping:
@@ -171,7 +159,7 @@ class _Composer:
                 items[key] = (where, value)
         for where, value in merged:
             self._merge(items, where, value)
-        return Mapping(place, items, _extent(value for _, value in items.values()))
+        return Mapping(place, items)
 
     def _key(self, event: Any, depth: int) -> str | None:
         """The text of a key; None (and a problem) for what YAML would not read as text."""
@@ -195,9 +183,12 @@ class _Composer:
                 self.problems.append(Problem(where, "<< must be followed by an alias of a mapping, or a list of such aliases"))
 
 
-def _extent(children: Iterable[Node]) -> Extent:
-    extents = [child.extent for child in children]
-    return Extent(1 + sum(below.weight for below in extents), 1 + max((below.height for below in extents), default=-1))
+def _levels(node: Node, depth: int) -> Iterator[int]:
+    """The depth of every value in ``node``, itself the first."""
+    yield depth
+    if not isinstance(node, Scalar):
+        for child in node.items if isinstance(node, Sequence) else [value for _, value in node.items.values()]:
+            yield from _levels(child, depth + 1)
 
 
 def _is_text(key: str) -> bool:

@@ -31,10 +31,8 @@ class _Generator(GenerateJsonSchema):
 
 def json_schema(kind: Kind) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of env.yaml or of a task file."""
-    model = Env if kind == "env" else TaskFile
-    schema = model.model_json_schema(schema_generator=_Generator)
-    title = "env.yaml" if kind == "env" else "tasks"
-    schema = _expandable(schema)
+    title, model = ("env.yaml", Env) if kind == "env" else ("tasks", TaskFile)
+    schema = _expandable(model.model_json_schema(schema_generator=_Generator))
     return {"$schema": _DRAFT, "title": title, **schema, "$defs": {"expanded": _EXPANDED, **schema["$defs"]}}
 
 

@@ -29,11 +29,7 @@ class RateLimitConfig(Section):
 class BackoffConfig(Section):
     """How ``retry_delay`` grows from attempt to attempt."""
 
-    hints: ClassVar[dict[str, str]] = {
-        "interval": "retry_delay beside backoff",
-        "factor": "multiplier",
-        "base_delay": "retry_delay beside backoff",
-    }
+    hints: ClassVar[dict[str, str]] = {"factor": "multiplier", **dict.fromkeys(("interval", "base_delay"), "retry_delay beside backoff")}
 
     strategy: Strategy = "exponential"
     multiplier: Annotated[float, number(0, 1_000, whole=False)] = 2.0
@@ -167,13 +163,11 @@ class Policy(Section):
     """What becomes of the waiting Runs when the task is taken out of the file."""
 
 
-_TIMEOUT_NAMES = frozenset({"timeout", "exec_timeout", "task_timeout"})
-
-
 def over(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of ``stronger``, and those of ``weaker`` that it does not say itself, under whichever of their names."""
-    said = stronger.keys() | (_TIMEOUT_NAMES if _TIMEOUT_NAMES & stronger.keys() else frozenset())
-    return {**{key: value for key, value in weaker.items() if key not in said}, **stronger}
+    field = Policy.aliases()
+    said = {field.get(key, key) for key in stronger}
+    return {key: value for key, value in weaker.items() if field.get(key, key) not in said} | dict(stronger)
 
 
 class TaskConfig(Policy):
