@@ -34,8 +34,10 @@ def adapt(cls: type[BaseTask]) -> Callable[..., Any]:
 @contextmanager
 def _hooks(cls: type[BaseTask], execute: Callable[..., Any], params: Mapping[str, Any]) -> Iterator[BaseTask]:
     task = cls()
+    attempt, max_attempts = current_attempt.get()
     try:
-        _announce_retry(task)
+        if attempt > 1:
+            task.on_retry(attempt, max_attempts)
         _validate(task, execute, params)
         yield task
     except BaseException as error:  # a cancelled or exiting attempt did not succeed either
@@ -45,29 +47,13 @@ def _hooks(cls: type[BaseTask], execute: Callable[..., Any], params: Mapping[str
         _quietly(task, task.cleanup)
 
 
-def _announce_retry(task: BaseTask) -> None:
-    attempt, max_attempts = current_attempt.get()
-    if attempt > 1:
-        task.on_retry(attempt, max_attempts)
-
-
 def _validate(task: BaseTask, execute: Callable[..., Any], params: Mapping[str, Any]) -> None:
-    bound = inspect.signature(execute).bind(task, **params)
-    bound.apply_defaults()
-    if task.validate_params(**_by_name(bound)) is False:
+    signature = inspect.signature(execute)
+    signature.bind(task, **params)  # wrong params are Python's own TypeError
+    defaults = {name: parameter.default for name, parameter in signature.parameters.items() if parameter.default is not parameter.empty}
+    if task.validate_params(**{**defaults, **params}) is False:
         names = ", ".join(sorted(params)) or "none given"
         raise ValueError(f"{task.task_name}.validate_params() refused the params ({names})")
-
-
-def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
-    """The bound arguments as keywords, without ``self``; ``*args`` have no name and are never filled by the centre."""
-    named: dict[str, Any] = {}
-    for parameter in list(bound.signature.parameters.values())[1:]:
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            named.update(bound.arguments[parameter.name])
-        elif parameter.kind is not inspect.Parameter.VAR_POSITIONAL:
-            named[parameter.name] = bound.arguments[parameter.name]
-    return named
 
 
 def _quietly(task: BaseTask, hook: Callable[..., None], *args: object) -> None:

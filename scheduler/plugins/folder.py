@@ -33,8 +33,13 @@ class PluginFolder:
     def require_trusted(self, module: str) -> None:
         """Refuse (PluginError) what others may write, and links that lead out of the folder: both run foreign code as this user."""
         for path in self._entries(module):
-            self._refuse_outside(path)
-            self._refuse_writable(path)
+            if not self.holds(path):
+                raise PluginError(f"{path} leads to {path.resolve()}, outside of {self.path}: copy the file into the folder")
+            mode = S_IMODE(path.stat().st_mode)
+            if mode & S_IWOTH and not self._allow_writable:
+                raise PluginError(
+                    f"{path} may be written by every user of this machine (mode {mode:04o}), who could run code as you: chmod o-w {path}"
+                )
 
     def shown(self, path: str | Path) -> str:
         """``path`` as people know it: ``plugins/data_sync.py`` for a file of this folder."""
@@ -52,26 +57,12 @@ class PluginFolder:
             yield top
             yield from (entry for entry in top.rglob("*") if entry.exists() and (entry.is_dir() or entry.is_symlink()))
 
-    def _refuse_outside(self, path: Path) -> None:
-        if not self.holds(path):
-            raise PluginError(f"{path} leads to {path.resolve()}, outside of {self.path}: copy the file into the folder")
-
-    def _refuse_writable(self, path: Path) -> None:
-        mode = S_IMODE(path.stat().st_mode)
-        if mode & S_IWOTH and not self._allow_writable:
-            raise PluginError(
-                f"{path} may be written by every user of this machine (mode {mode:04o}), who could run code as you: chmod o-w {path}"
-            )
-
 
 def digest(files: Iterable[Path]) -> str:
     """The first 12 hex digits of the SHA-256 over names and contents; '' for no files."""
-    paths = list(files)
-    if not paths:
-        return ""
-    total = hashlib.sha256()
-    for path in paths:
+    total = None
+    for path in files:
+        total = total or hashlib.sha256()
         content = path.read_bytes()
-        total.update(f"{path.name}:{len(content)}:".encode())
-        total.update(content)
-    return total.hexdigest()[:12]
+        total.update(f"{path.name}:{len(content)}:".encode() + content)
+    return total.hexdigest()[:12] if total else ""

@@ -5,7 +5,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from scheduler.core.errors import PluginError
 from scheduler.core.marks import unmarked
+from scheduler.core.nearest import did_you_mean
 from scheduler.plugins.adapter import adapt
 from scheduler.plugins.base_task import BaseTask
 from scheduler.plugins.folder import PluginFolder
@@ -85,16 +86,14 @@ def _require_own(name: str) -> None:
     """The name must mean a trusted file of the plugin folder, or an installed package: never the standard library."""
     importlib.invalidate_caches()
     top = name.partition(".")[0]
-    sources = _folder.sources(name) if _folder else []
-    if _folder and sources:
+    origin = _origin(top)
+    if _folder and (sources := _folder.sources(name)):
         _folder.require_trusted(name)
-        origin = _origin(top)
         if not _folder.holds(origin):
             raise PluginError(f"{_folder.shown(sources[0])} has the name of another module, {top} ({origin}): rename it, say to my_{top}")
-    elif top in sys.stdlib_module_names or not _origin(top):
-        place = _folder.path if _folder else "sys.path"
-        nearest = _nearest(top, _folder.names() if _folder else [])
-        raise PluginError(f"there is no plugin {name!r}: no {top}.py in {place}, and no installed package of this name{nearest}")
+    elif top in sys.stdlib_module_names or not origin:
+        place, near = (_folder.path, did_you_mean(top, _folder.names())) if _folder else ("sys.path", "")
+        raise PluginError(f"there is no plugin {name!r}: no {top}.py in {place}, and no installed package of this name{near}")
 
 
 def _origin(top: str) -> str:
@@ -108,26 +107,24 @@ def _origin(top: str) -> str:
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
+    except SyntaxError as error:
+        raise PluginError(f"{_place(error.filename)}:{error.lineno}: {type(error).__name__}: {error.msg}") from error
     except SystemExit as error:
         raise PluginError(f"{_where(error, name)}: calls sys.exit({error.code!r}) while being imported; do that in run()") from error
     except ModuleNotFoundError as error:
         advice = "" if name.startswith(error.name or "?") else "; install it where the centre runs"
         raise PluginError(f"{_where(error, name)}: {error}{advice}") from error
-    except SyntaxError as error:
-        place = f"{_place(error.filename)}:{error.lineno}"
-        raise PluginError(f"{place}: {type(error).__name__}: {error.msg}") from error
     except Exception as error:
         raise PluginError(f"{_where(error, name)}: {type(error).__name__}: {error} (while being imported)") from error
 
 
 def _where(error: BaseException, name: str) -> str:
     """``plugins/x.py:12``: the innermost line of the user's own that led to the error."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__ and "importlib" not in frame.filename
+    ]
     own = [frame for frame in frames if _folder and _folder.holds(frame.filename)]
-    foreign = [frame for frame in frames if frame.filename != __file__ and "importlib" not in frame.filename]
-    for frame in reversed(own or foreign):
-        return f"{_place(frame.filename)}:{frame.lineno}"
-    return name
+    return next((f"{_place(frame.filename)}:{frame.lineno}" for frame in reversed(own or frames)), name)
 
 
 def _place(file: str | None) -> str:
@@ -138,7 +135,7 @@ def _missing(target: Target, module: ModuleType) -> PluginError:
     own = [name for name, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == module.__name__]
     return PluginError(
         f"任务模块 {target.module} 没有 '{target.attribute}' 函数: define {target.attribute}() in {_place(module.__file__)}, "
-        f"or name what it has, as in module: {target.module}:{own[0] if own else 'function'}{_nearest(target.attribute, own)}"
+        f"or name what it has, as in module: {target.module}:{own[0] if own else 'function'}{did_you_mean(target.attribute, own)}"
     )
 
 
@@ -154,9 +151,3 @@ def _unusable(exposed: object) -> str:
     if inspect.isgeneratorfunction(exposed) or inspect.isasyncgenfunction(exposed):
         return "is a generator: its body would never run; return the result instead of yielding it"
     return ""
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches  # only for the text of an error: every probe would pay for it
-
-    return "".join(f"; did you mean {name!r}?" for name in get_close_matches(word, list(known), 1))

@@ -1,10 +1,13 @@
 """Params against the signature of run(), before anything runs: unknown names, missing ones, plain types that do not fit."""
 
 import ast
-from collections.abc import Callable, Mapping
-from difflib import get_close_matches
-from typing import Any
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Optional, Union
 
+from pydantic import AfterValidator, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from scheduler.core.nearest import did_you_mean
 from scheduler.plugins.probe import Parameter, Probe
 
 _BY_NAME = ("positional_or_keyword", "keyword_only")
@@ -27,9 +30,8 @@ def check_params(probe: Probe, params: Mapping[str, Any], *, complete: bool = Tr
 
 
 def _unknown(name: str, named: Mapping[str, Parameter], probe: Probe) -> str:
-    nearest = "".join(f"; did you mean {known!r}?" for known in get_close_matches(name, named, 1))
     takes = f"it takes {', '.join(named)}" if named else "it takes none"
-    return f"unknown parameter {name!r} of {probe.target}: {takes}{nearest}"
+    return f"unknown parameter {name!r} of {probe.target}: {takes}{did_you_mean(name, named)}"
 
 
 def _missing(parameter: Parameter, probe: Probe) -> str:
@@ -40,81 +42,58 @@ def _missing(parameter: Parameter, probe: Probe) -> str:
 
 
 def _misfit(parameter: Parameter, value: object) -> str:
-    return f"parameter {parameter.name!r}: {value!r} is {_json_type(value)}, allowed is {parameter.annotation}"
-
-
-def _json_type(value: object) -> str:
-    return "null" if value is None else type(value).__name__
+    kind = "null" if value is None else type(value).__name__
+    return f"parameter {parameter.name!r}: {value!r} is {kind}, allowed is {parameter.annotation}"
 
 
 def _accepts(parameter: Parameter, value: object) -> bool:
     if value is None and not parameter.required:
         return True  # "limit: int = None" is common, and the default itself is not known here
     try:
-        return _fits(ast.parse(parameter.annotation, mode="eval").body, value)
-    except (SyntaxError, ValueError, RecursionError):  # none, cut short, or absurd: nothing to hold the value against
-        return True
+        _adapter(parameter.annotation).validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
-def _fits(annotation: ast.expr, value: object) -> bool:
-    """Whether ``value`` may be what ``annotation`` says. What is not plain JSON is up to the plugin: it fits."""
+@lru_cache(maxsize=1024)
+def _adapter(annotation: str) -> TypeAdapter[Any]:
+    """Holds values against the source text of an annotation; what is not plain JSON is up to the plugin: there everything fits."""
+    try:
+        return TypeAdapter(_type(ast.parse(annotation, mode="eval").body), config=ConfigDict(strict=True))
+    except (SyntaxError, ValueError, TypeError, LookupError, RecursionError, PydanticUserError):  # none, cut short, or absurd
+        return TypeAdapter(Any)
+
+
+def _type(annotation: ast.expr) -> Any:
     match annotation:
         case ast.Constant(value=None):
-            return value is None
+            return None
         case ast.Constant(value=str(quoted)):
-            return _fits(ast.parse(quoted, mode="eval").body, value)
+            return _type(ast.parse(quoted, mode="eval").body)
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return _fits(left, value) or _fits(right, value)
-        case ast.Subscript(value=outer, slice=inner):
-            return _fits_generic(_name(outer), inner, value)
-        case _:
-            return _PLAIN.get(_name(annotation), _anything)(value)
-
-
-def _fits_generic(outer: str, inner: ast.expr, value: object) -> bool:
-    parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
-    match outer:
-        case "Optional":
-            return value is None or _fits(inner, value)
-        case "Union":
-            return any(_fits(part, value) for part in parts)
-        case "Literal":
-            return any(_is_literal(part, value) for part in parts)
-        case "Annotated":
-            return _fits(parts[0], value)
-        case "list" | "List":
-            return isinstance(value, list) and all(_fits(inner, item) for item in value)
-        case "dict" | "Dict":
-            return isinstance(value, dict) and all(_fits(parts[-1], item) for item in value.values())
-    return True
-
-
-def _is_literal(part: ast.expr, value: object) -> bool:
-    try:
-        literal = ast.literal_eval(part)
-    except ValueError:  # the member of an enum
-        return True
-    return bool(literal == value) and type(literal) is type(value)  # True is no 1
-
-
-def _name(annotation: ast.expr) -> str:
-    match annotation:
+            return Union[_type(left), _type(right)]  # noqa: UP007 -- made at run time
         case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name
-    return ""
+            return _PLAIN.get(name, Any)
+        case ast.Subscript(value=ast.Name(id=name) | ast.Attribute(attr=name), slice=inner):
+            parts = tuple(inner.elts) if isinstance(inner, ast.Tuple) else (inner,)
+            if name == "Literal":
+                return _literal([ast.literal_eval(part) for part in parts])
+            if name == "Annotated":
+                return _type(parts[0])
+            types = tuple(map(_type, parts))
+            return _GENERIC[name][types if len(types) > 1 else types[0]] if name in _GENERIC else Any
+    return Any
 
 
-def _anything(_: object) -> bool:
-    return True
+def _literal(allowed: list[Any]) -> Any:
+    def is_one(value: Any) -> Any:
+        if not any(type(each) is type(value) and each == value for each in allowed):  # True is no 1
+            raise ValueError
+        return value
+
+    return Annotated[Any, AfterValidator(is_one)]
 
 
-_PLAIN: Mapping[str, Callable[[object], bool]] = {
-    "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "float": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "str": lambda value: isinstance(value, str),
-    "bool": lambda value: isinstance(value, bool),
-    "list": lambda value: isinstance(value, list),
-    "List": lambda value: isinstance(value, list),
-    "dict": lambda value: isinstance(value, dict),
-    "Dict": lambda value: isinstance(value, dict),
-}
+_PLAIN: Mapping[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "List": list, "dict": dict, "Dict": dict}
+_GENERIC: Mapping[str, Any] = {"Optional": Optional, "Union": Union, "list": list, "List": list, "dict": dict, "Dict": dict}

@@ -7,20 +7,18 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from scheduler.core.errors import PluginError
 from scheduler.plugins.folder import PluginFolder, digest
 from scheduler.plugins.loader import parse_target
-from scheduler.plugins.process import ProbeProcess
+from scheduler.plugins.process import Ended, run_child
 
 _START_S = 30.0  # to start Python on a machine that is very busy
-_GRACE_S = 2.0
+_GRACE_S = 2.0  # the child ends itself when an import takes too long; this is for a plugin that prevents even that
 _FRAME = re.compile(r'File "(.+)", line (\d+) in')
-
-Record = dict[str, Any]  # one line of the child
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +44,7 @@ class Probe:
     version: str = ""  # short hash of the plugin's source
     doc: str = ""
     warnings: tuple[str, ...] = ()  # side effects of the import
+    file: str = ""  # the module's own
 
 
 def probe(
@@ -56,9 +55,8 @@ def probe(
     named = {task: _normal(target) for task, target in targets.items()}
     sound = dict.fromkeys(target for target in named.values() if isinstance(target, str))
     request = {"folder": str(plugins.path), "allow_writable": allow_writable, "timeout_s": timeout_s}
-    records = _records(list(sound), request, plugins, python)
-    probes = {target: _probe(target, record, plugins) for target, record in records.items()}
-    return {task: found if isinstance(found, Probe) else probes[found] for task, found in named.items()}
+    probes = {target: _with_version(each, plugins) for target, each in _probed(list(sound), request, plugins, python).items()}
+    return {task: probes[found] if isinstance(found, str) else found for task, found in named.items()}
 
 
 def _normal(target: str) -> str | Probe:
@@ -68,41 +66,44 @@ def _normal(target: str) -> str | Probe:
         return Probe(target, ok=False, error=str(error))
 
 
-def _records(pending: list[str], request: Record, plugins: PluginFolder, python: str) -> dict[str, Record]:
-    records: dict[str, Record] = {}
+def _probed(pending: list[str], request: Mapping[str, Any], plugins: PluginFolder, python: str) -> dict[str, Probe]:
+    probes: dict[str, Probe] = {}
     while pending:
-        with ProbeProcess(python, {**request, "targets": pending}) as child:
-            if child.line(_START_S) is None:
-                error = f"the probe did not start: {python} {child.ending()}"
-                return records | {target: {"error": error} for target in pending}
-            records |= _round(child, pending, plugins, request["timeout_s"])
-        pending = [target for target in pending if target not in records]
-    return records
+        ended = run_child(python, {**request, "targets": pending}, _START_S, request["timeout_s"] + _GRACE_S)
+        if not ended.lines:
+            error = f"the probe did not start: {python} {ended.how}"
+            return probes | {target: Probe(target, ok=False, error=error) for target in pending}
+        probes |= _told(ended, pending, plugins)
+        pending = [target for target in pending if target not in probes]
+    return probes
 
 
-def _round(child: ProbeProcess, targets: list[str], plugins: PluginFolder, timeout_s: float) -> dict[str, Record]:
+def _told(ended: Ended, targets: list[str], plugins: PluginFolder) -> dict[str, Probe]:
     """What one child could tell, in order of ``targets``, up to the first that spoiled it."""
-    records: dict[str, Record] = {}
-    for target in targets:
-        # The child ends itself when an import takes too long; the later limit is for a plugin that prevents even that.
-        record = _parsed(child.line(timeout_s + _GRACE_S))
-        records[target] = record or {"error": f"{_place(child, target, plugins)}: {child.ending()} while being imported"}
-        if not record or record.get("warnings"):
+    probes: dict[str, Probe] = {}
+    for number, target in enumerate(targets, 1):  # line 0 says that it is ready
+        told = number < len(ended.lines)
+        found = _parsed(target, ended.lines[number]) if told else None
+        how = "writes to or closes file descriptors that are not its own" if told else ended.how
+        probes[target] = found or Probe(target, ok=False, error=f"{_place(ended.stack, target, plugins)}: {how} while being imported")
+        if not found or found.warnings:
             break
-    return records
+    return probes
 
 
-def _parsed(line: bytes | None) -> Record:
+def _parsed(target: str, line: bytes) -> Probe | None:
+    """The child's record; None for what somebody else has written."""
     try:
-        record = json.loads(line or b"")
-    except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
+        record = json.loads(line)
+        signature = tuple(Parameter(**parameter) for parameter in record.pop("signature", ()))
+        return Probe(target, **record | {"signature": signature, "warnings": tuple(record["warnings"])})
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return None
 
 
-def _place(child: ProbeProcess, target: str, plugins: PluginFolder) -> str:
+def _place(stack: str, target: str, plugins: PluginFolder) -> str:
     """``plugins/x.py:3``: the innermost line of the plugins in the last stack, or else the plugin's file."""
-    for file, line in _FRAME.findall(child.dump()):
+    for file, line in _FRAME.findall(stack):
         if plugins.holds(file):
             return f"{plugins.shown(file)}:{line}"
     return next(map(plugins.shown, _sources(target, plugins)), target)
@@ -112,22 +113,8 @@ def _sources(target: str, plugins: PluginFolder) -> list[Path]:
     return plugins.sources(parse_target(target).module)
 
 
-def _probe(target: str, record: Record, plugins: PluginFolder) -> Probe:
-    return Probe(
-        target,
-        ok=record.get("ok", False),
-        error=record.get("error", ""),
-        kind=record.get("kind", ""),
-        signature=tuple(Parameter(**parameter) for parameter in record.get("signature", ())),
-        marks=record.get("marks", {}),
-        version=_version(target, record.get("file", ""), plugins),
-        doc=record.get("doc", ""),
-        warnings=tuple(record.get("warnings", ())),
-    )
-
-
-def _version(target: str, file: str, plugins: PluginFolder) -> str:
+def _with_version(found: Probe, plugins: PluginFolder) -> Probe:
     try:
-        return digest(_sources(target, plugins) or ([Path(file)] if file else []))
+        return replace(found, version=digest(_sources(found.target, plugins) or ([Path(found.file)] if found.file else [])))
     except OSError:  # unreadable, or gone again: the import has said so already
-        return ""
+        return found

@@ -108,11 +108,12 @@ def test_prints_go_nowhere(plugins: Any) -> None:
         "import os\nfor fd in range(3, 64):\n  try: os.write(fd, b'junk\\n')\n  except OSError: pass\ndef run(): ...",
         "import os\nfor fd in range(3, 64):\n  try: os.write(fd, b'x' * 3_000_000)\n  except OSError: pass\ndef run(): ...",
         "import os\nfor fd in range(3, 64):\n  try: os.write(fd, b'42\\n')\n  except OSError: pass\ndef run(): ...",
+        "import os\nfor fd in range(3, 64):\n  try: os.write(fd, b'{}\\n')\n  except OSError: pass\ndef run(): ...",
     ],
-    ids=["closes", "writes junk", "floods", "writes JSON"],
+    ids=["closes", "writes junk", "floods", "writes JSON", "writes a record of its own"],
 )
 def test_tampering_with_the_pipe_breaks_only_the_tamperer(plugins: Any, source: str) -> None:
-    bad = probe_between_good_ones(plugins, source, timeout_s=10)
+    bad = probe_between_good_ones(plugins, source, timeout_s=2)
     assert not bad.ok
     assert bad.error.startswith("plugins/bad.py: writes to or closes file descriptors") or "ends its process" in bad.error
 
@@ -255,7 +256,7 @@ def test_an_installed_package_can_be_named(plugins: Any, tmp_path: Path, monkeyp
 
 
 def test_a_wrong_target_is_told_without_a_child(plugins: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "ProbeProcess", None)
+    monkeypatch.setattr(probing, "run_child", None)
     found = probe({"t": "../../etc/passwd"}, plugins.path)
     assert found["t"] == Probe("../../etc/passwd", ok=False, error=found["t"].error)
     assert "'../../etc/passwd' is no plugin" in found["t"].error
