@@ -12,7 +12,7 @@ from scheduler.core.task import GpuNeed, RateLimit, Schedule, Task
 from scheduler.settings import nodes
 from scheduler.settings.env import Centre
 from scheduler.settings.problems import find, validate
-from scheduler.settings.task import BackoffConfig, GpuConfig, TaskConfig, over
+from scheduler.settings.task import BackoffConfig, TaskConfig, over
 
 _ONE_MS = timedelta(milliseconds=1)
 _GROWING_FROM = timedelta(seconds=1)  # a back-off with no retry_delay grows from here: 1, 2, 4 s …
@@ -51,6 +51,7 @@ class TaskEntry:
         ``marks``: what the decorators on ``target`` say, in the task file's own keys and shapes, and ``metric`` and ``log_runs``.
         """
         policy = self._under({key: value for key, value in marks.items() if key not in ("metric", "log_runs")}, target)
+        need = policy.gpu
         return Task(
             name=self.name,
             target=target,
@@ -58,7 +59,7 @@ class TaskEntry:
             backoff=_backoff(policy),
             timeout_ms=_ms(policy.timeout) if policy.timeout else None,
             rate_limits=tuple(RateLimit(limit.max_calls, _ms(limit.time_window)) for limit in policy.rate_limit),
-            gpu=_gpu(policy.gpu) if policy.gpu else None,
+            gpu=GpuNeed(round(need.min_memory_gb * 1024), need.max_utilization, need.count) if need else None,
             metric=marks.get("metric"),
             log_runs=bool(marks.get("log_runs", False)),
             version=version,
@@ -98,14 +99,5 @@ def _backoff(policy: TaskConfig) -> Backoff:
     delay = _GROWING_FROM if policy.backoff and "retry_delay" not in policy.model_fields_set else policy.retry_delay
     # A written cap holds for a delay that grows; the built-in one must not shorten a longer written delay.
     capped = growth.strategy != "fixed" and "max_delay" in growth.model_fields_set
-    return Backoff(
-        interval_ms=_ms(delay),
-        strategy=growth.strategy,
-        multiplier=growth.multiplier,
-        max_delay_ms=_ms(growth.max_delay if capped else max(growth.max_delay, delay)),
-        jitter=growth.jitter,
-    )
-
-
-def _gpu(need: GpuConfig) -> GpuNeed:
-    return GpuNeed(min_memory_mb=round(need.min_memory_gb * 1024), max_utilization=need.max_utilization, count=need.count)
+    most = growth.max_delay if capped else max(growth.max_delay, delay)
+    return Backoff(_ms(delay), growth.strategy, growth.multiplier, _ms(most), growth.jitter)

@@ -13,17 +13,17 @@ from scheduler.settings.scalars import NULLS
 PREFIX = "SCHEDULER__"
 GRID_PREFIX = "GRID_ASYNC_TASK_"
 _GRID_KEYS = {
-    "AMQP_URL": "ingest.rabbitmq.url",
-    "QUEUE": "ingest.rabbitmq.queue",
-    "MAX_RETRY_COUNT": "ingest.rabbitmq.max_retry_count",
-    "RETRY_DELAY": "ingest.rabbitmq.retry_delay",
-    "MYSQL_URL": "history.url",
-    "TABLE_PREFIX": "history.table_prefix",
-    "TABLE_NAME": "history.table_name",
-    "IDLE_TIMEOUT": "worker.idle_timeout",
-    "LOG_LEVEL": "logging.level",
-    "LOG_DIR": "logging.dir",
-    "FEISHU_WEBHOOK_URL": "notify.channels.feishu.url",
+    "GRID_ASYNC_TASK_AMQP_URL": "ingest.rabbitmq.url",
+    "GRID_ASYNC_TASK_QUEUE": "ingest.rabbitmq.queue",
+    "GRID_ASYNC_TASK_MAX_RETRY_COUNT": "ingest.rabbitmq.max_retry_count",
+    "GRID_ASYNC_TASK_RETRY_DELAY": "ingest.rabbitmq.retry_delay",
+    "GRID_ASYNC_TASK_MYSQL_URL": "history.url",
+    "GRID_ASYNC_TASK_TABLE_PREFIX": "history.table_prefix",
+    "GRID_ASYNC_TASK_TABLE_NAME": "history.table_name",
+    "GRID_ASYNC_TASK_IDLE_TIMEOUT": "worker.idle_timeout",
+    "GRID_ASYNC_TASK_LOG_LEVEL": "logging.level",
+    "GRID_ASYNC_TASK_LOG_DIR": "logging.dir",
+    "GRID_ASYNC_TASK_FEISHU_WEBHOOK_URL": "notify.channels.feishu.url",
 }
 _LINE = re.compile(
     r"""\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*
@@ -74,22 +74,17 @@ def overridden(tree: nodes.Mapping, variables: Variables, shortcuts: set[str], p
         if not variable.value:  # compose files pass unset variables on as empty ones
             continue
         path: list[str] = []
-        if name.startswith(GRID_PREFIX):
-            path = _grid_path(name, variable, problems)
-        elif name.startswith(PREFIX):
+        if name.startswith(PREFIX):
             path = name.removeprefix(PREFIX).lower().split("__")
             path = ["scheduler", *path] if path[0] in shortcuts else path
+        elif name in _GRID_KEYS:
+            path = _GRID_KEYS[name].split(".")
+        elif name.startswith(GRID_PREFIX):
+            message = f"{name} is not a known name{did_you_mean(name, _GRID_KEYS)}; known: {', '.join(_GRID_KEYS)}"
+            problems.append(Problem(variable.place, message))
         if path:
-            tree = with_value(tree, path, variable.place, _node(variable, problems))
+            tree = _with(tree, path, variable.place, _node(variable, problems))
     return tree
-
-
-def _grid_path(name: str, variable: Variable, problems: list[Problem]) -> list[str]:
-    known = [GRID_PREFIX + key for key in _GRID_KEYS]
-    if name in known:
-        return _GRID_KEYS[name.removeprefix(GRID_PREFIX)].split(".")
-    problems.append(Problem(variable.place, f"{name} is not a known name{did_you_mean(name, known)}; known: {', '.join(known)}"))
-    return []
 
 
 def _node(variable: Variable, problems: list[Problem]) -> nodes.Node:
@@ -98,16 +93,16 @@ def _node(variable: Variable, problems: list[Problem]) -> nodes.Node:
     return composed or Scalar(variable.place, variable.value, literal=True)
 
 
-def with_value(node: nodes.Mapping, path: list[str], place: Place, value: nodes.Node) -> nodes.Mapping:
+def _with(node: nodes.Mapping, path: list[str], place: Place, value: nodes.Node) -> nodes.Mapping:
     """A copy of ``node`` with ``value`` at ``path``: nodes are shared between aliases, so none is changed in place."""
     key, *rest = path
     where, child = node.items.get(key, (place, Scalar(place, "")))
     if not rest:
         where = place
     elif isinstance(child, nodes.Mapping):
-        value = with_value(child, rest, place, value)
+        value = _with(child, rest, place, value)
     elif isinstance(child, Scalar) and child.text in NULLS:
-        value = with_value(nodes.Mapping(place, {}), rest, place, value)
+        value = _with(nodes.Mapping(place, {}), rest, place, value)
     else:  # a list or a text where a mapping belongs: the file's own mistake, to be told as such
         value = child
     return nodes.Mapping(node.place, {**node.items, key: (where, value)})

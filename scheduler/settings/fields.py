@@ -9,17 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    SecretStr,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, PlainValidator, SecretStr, ValidationInfo, model_validator
+from pydantic.config import ConfigDict
 
 from scheduler.core.ids import NAME
 from scheduler.core.units import duration_ms, size_bytes

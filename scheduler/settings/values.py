@@ -12,7 +12,6 @@ from scheduler.settings.scalars import NULLS, PlainError, plain_value
 
 _EXPANSION = re.compile(r"\$\$(?=\{)|\$\{(?:file:([^{}]+)|([A-Za-z_]\w*)(:-[^{}]*)?)\}|\$\{")
 _FREE = frozenset({"params", "args", "rules"})  # what lies below is the user's: no model gives it types
-_MAX_SECRET_CHARS = 65_536
 
 
 class Expanded(str):
@@ -84,8 +83,7 @@ class Values:
 
     def _secret(self, file: str, node: Scalar) -> str:
         try:
-            with (self._base / file).open(encoding="utf-8") as stream:
-                return stream.read(_MAX_SECRET_CHARS).rstrip("\r\n")
+            return (self._base / file).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             self._problems.append(Problem(node.place, f"${{file:{file}}} cannot be read: {reason}"))
