@@ -74,7 +74,7 @@ def build_worker(plan: WorkerPlan, queue: RunQueue, chores: RunQueue) -> BuiltWo
     coroutines = AsyncSlots()
     means = Means(
         resolve=lru_cache(4096)(resolve),
-        layers_for=_layers(chores, outputs, plan.host_pid),
+        layers_for=_layers(chores, plan.host_pid),
         start_process=partial(_start_process, runner, outputs, progress),
         start_async=coroutines.start,
         open_output=outputs.open,
@@ -103,7 +103,7 @@ def _close(queue: RunQueue, outputs: Outputs, progress: Progress, run: str) -> N
             log.debug("progress of %s: %s", run, error)
 
 
-def _layers(reservations: RunQueue, outputs: Outputs, host_pid: int) -> Callable[[Task], Any]:
+def _layers(reservations: RunQueue, host_pid: int) -> Callable[[Task], Any]:
     """The layers of each task, made once; the GPU's inventory only where a task asks for a card."""
 
     @cache
@@ -116,7 +116,7 @@ def _layers(reservations: RunQueue, outputs: Outputs, host_pid: int) -> Callable
 
     def layers(task: Task) -> Any:
         if task.name not in made:
-            made[task.name] = layers_for(task, broker() if task.gpu else None, outputs.open)
+            made[task.name] = layers_for(task, broker() if task.gpu else None)  # RunLogHandler brings its lines to the Run's log
         return made[task.name]
 
     return layers

@@ -212,7 +212,7 @@ class SchedulerCenter:
             delay = min(delay * 1.5, 0.1)
 
     def cancel(self, run_id: str, reason: str = "") -> bool:
-        """End a waiting Run, tell a running one to stop; False when it had ended already."""
+        """End a waiting Run, tell a running one to stop; False when it has ended otherwise."""
         answer = self.queue.cancel(run_id, reason or "cancelled")
         if answer == "gone":
             raise RunNotFoundError(f"no Run {run_id!r}")

@@ -22,6 +22,10 @@ log = logging.getLogger("scheduler.worker")
 
 TICK_S = 0.25
 KILL_S = 5.0
+TURN_S = 3.0  # a turn without an answer is asked again, with its nonce
+BEAT_S = 0.5  # the same for a beat: shorter than the second by which trust ends before the lease does
+AGAIN_S = 0.2
+_TASK_LOGGERS = ("run", "plugin")  # what tasks are given to log with
 _numbers = itertools.count(1)
 
 
@@ -33,7 +37,8 @@ class LocalWorker:
         self._leases = leases
         self._stop = threading.Event()
         self._handler = RunLogHandler()
-        self._queue, self._chores = self._client("worker"), self._client("chores")
+        self._levelled: list[logging.Logger] = []
+        self._queue, self._chores, self._beats = self._client("worker", TURN_S), self._client("chores", 5.0), self._client("beats", BEAT_S)
         self._built = self._build()
 
     @property
@@ -41,8 +46,12 @@ class LocalWorker:
         return self._built.worker.name
 
     def start(self) -> None:
-        logging.getLogger().addHandler(self._handler)
-        self._enter_service()
+        try:
+            self._enter_service()
+        except Exception:
+            self._built.close()
+            raise
+        self._capture_logs()
         for name, body in (("ticker", self._tick), ("beat", self._beat), ("housekeeper", self._keep_house)):
             threading.Thread(target=body, name=f"worker-{name}", daemon=True).start()
 
@@ -56,12 +65,27 @@ class LocalWorker:
         self._stop.set()
         self._built.housekeeper.step()
         self._built.close()
-        self._chores.abandon(worker.name)
-        logging.getLogger().removeHandler(self._handler)
+        self._release_logs()
+        try:
+            self._chores.abandon(worker.name)
+        except Exception as error:
+            log.debug("%s could not sign off (%s); its lease will tell", worker.name, error)
 
     def learn(self, task: Task) -> None:
         self._built.tasks[task.name] = task
         self._queue_enroll(self._built)
+
+    def _capture_logs(self) -> None:
+        """What a task logs is for the Run's log from INFO on, whatever level the program itself has."""
+        logging.getLogger().addHandler(self._handler)
+        self._levelled = [logger for logger in map(logging.getLogger, _TASK_LOGGERS) if logger.level == logging.NOTSET]
+        for logger in self._levelled:
+            logger.setLevel(logging.INFO)
+
+    def _release_logs(self) -> None:
+        logging.getLogger().removeHandler(self._handler)
+        for logger in self._levelled:
+            logger.setLevel(logging.NOTSET)
 
     def _build(self) -> BuiltWorker:
         return build_worker(
@@ -92,27 +116,41 @@ class LocalWorker:
         self._built.close()
         self._built = self._build()
         self._built.tasks.update(learned)
-        self._enter_service()
+        while not self._stop.is_set():
+            try:
+                self._enter_service()
+            except Exception as error:
+                log.debug("enroll: %s", error)
+                self._stop.wait(TICK_S)
+            else:
+                return
 
     def _beat(self) -> None:
         """Renew the lease; without an answer for a lease, stop what runs: it will run elsewhere."""
-        trusted_until = monotonic() + self._leases.lease_ms / 1000 - 1
-        while not self._stop.wait(self._leases.beat_ms / 1000):
+        lease_s = self._leases.lease_ms / 1000
+        wait_s, trusted_until = self._leases.beat_ms / 1000, monotonic() + lease_s - 1
+        while not self._stop.wait(wait_s):
             sent, worker = monotonic(), self._built.worker
             try:
-                if self._chores.beat([worker.name], self._leases.lease_ms)[worker.name]:
-                    trusted_until = sent + self._leases.lease_ms / 1000 - 1
+                renewed = self._beats.beat([worker.name], self._leases.lease_ms)[worker.name]
             except Exception as error:
                 log.debug("beat: %s", error)
+                wait_s = AGAIN_S
                 if monotonic() > trusted_until:
                     worker.abort(Outcome(Kind.LOST))
+                continue
+            wait_s = self._leases.beat_ms / 1000
+            if renewed:
+                trusted_until = sent + lease_s - 1
+            else:
+                worker.lose()
 
     def _keep_house(self) -> None:
         while not self._stop.wait(1.0):
             self._built.housekeeper.step()
 
-    def _client(self, role: str) -> RunQueue:
-        client = self._center.store.client_for(f"{self._center.instance}-{role}", socket_timeout_s=12)
+    def _client(self, role: str, patience_s: float) -> RunQueue:
+        client = self._center.store.client_for(f"{self._center.instance}-{role}", socket_timeout_s=patience_s)
         return RunQueue(client, self._center.settings.scheduler.name)
 
 

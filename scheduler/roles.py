@@ -41,8 +41,9 @@ class Roles:
             self._run("timer", self.timer.step, at_end=self.timer.leader.resign)
         self._run("sweeper", self.sweeper.step)
         if "worker" in roles:
-            self.worker = LocalWorker(self._center, self.leases)
-            self.worker.start()
+            worker = LocalWorker(self._center, self.leases)
+            worker.start()
+            self.worker = worker
 
     def retire(self) -> None:
         """Fire and sweep no more: a standby takes over now, not when what runs here has ended."""

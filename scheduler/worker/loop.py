@@ -49,7 +49,10 @@ class Worker:
         self._ended: deque[Settlement] = deque()
         self._unsure: tuple[str, list[Settlement]] | None = None  # a turn whose reply has not come yet
         self._turns = 0
+        self._lost = False
         self._closed = False
+        self._left = threading.Event()  # set while no conductor is there
+        self._left.set()
         self._ear, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
         self._baton = Baton(name, self._conduct)
@@ -57,6 +60,7 @@ class Worker:
     # ── From outside ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
+        self._left.clear()
         self._baton.start()
 
     def tick(self) -> None:
@@ -67,6 +71,11 @@ class Worker:
     def cancel(self, told: Mapping[str, str]) -> None:
         """Stop these Runs (id → reason), where we hold them."""
         self.slots.cancel(told)
+
+    def lose(self) -> None:
+        """Somebody has heard that our lease is lost; the conductor gives up what we hold."""
+        self._lost = True
+        self._poke()
 
     def drain(self) -> None:
         """Claim nothing more, hand back what has not started, ask what runs to stop; ``idle`` is set when all is settled."""
@@ -81,10 +90,11 @@ class Worker:
         self._poke()
 
     def close(self) -> None:
-        """Let the conductor go; call it after ``idle``, or after ``abort`` when nobody waits any longer."""
+        """Let the conductor go, and with it the store; call it after ``idle``, or after ``abort`` when nobody waits any longer."""
         self._closed = True
         self._baton.close()
         self._poke()
+        self._left.wait(1.0)
 
     def held(self) -> set[str]:
         """Ids of the Runs this worker believes it holds, settled ones included until the queue has heard of them."""
@@ -104,6 +114,7 @@ class Worker:
         self._wake.close()
         self._ear.close()
         self._mouth.close()
+        self._left.set()
 
     def _next_claim(self) -> Claim | None:
         """The next of the inbox, if a thread may take it; ``drain`` may empty the inbox at the same time."""
@@ -115,6 +126,9 @@ class Worker:
 
     def _turn(self) -> bool:
         """One conversation with the queue; whether to go on at once."""
+        if self._lost and not self.fenced:
+            self._on_fenced()
+            return False
         free = self._free()
         if self._unsure is None:
             self._turns += 1

@@ -106,7 +106,7 @@ class RunStream(io.TextIOBase):
 
 
 class RunLogHandler(logging.Handler):
-    """Sends log records made inside a Run to that Run's log."""
+    """Sends log records made inside a Run to that Run's log. Records of others pass by, but never vanish for want of another handler."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,8 +114,16 @@ class RunLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         context = running()
-        if context is not None:
-            try:
-                context.write((self.format(record) + "\n").encode(errors="replace"))
-            except Exception:
-                self.handleError(record)
+        if context is None:
+            self._pass_on(record)
+            return
+        try:
+            context.write((self.format(record) + "\n").encode(errors="replace"))
+        except Exception:
+            self.handleError(record)
+
+    def _pass_on(self, record: logging.LogRecord) -> None:
+        """Where nobody has configured logging, warnings go to stderr: Python does that only while there is no handler at all."""
+        last = logging.lastResort
+        if last is not None and record.levelno >= last.level and logging.getLogger().handlers == [self]:
+            last.handle(record)

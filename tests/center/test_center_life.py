@@ -123,11 +123,12 @@ def test_a_failed_run_starts_over_under_its_id(desk: Any) -> None:
     assert center.wait(run).state == "failed"
 
 
-def test_a_succeeded_run_is_not_retried(desk: Any) -> None:
+def test_a_succeeded_run_is_neither_retried_nor_cancelled(desk: Any) -> None:
     center = desk.started()
     run = center.wait(center.submit("simple"))
     with pytest.raises(ConflictError, match=r"it succeeded; submit a new one"):
         center.retry(run.id)
+    assert center.cancel(run.id) is False
 
 
 # ── When it cannot start ──────────────────────────────────────────────────────────────────────────────────────────────
