@@ -108,7 +108,7 @@ class Service:
                     self.supervisor.kill()
                     code = 1
         self._ended.set()
-        self._watching.join(2)
+        self._watching.join(3)
         self.center.shutdown()
         return code
 
@@ -143,7 +143,7 @@ class Service:
         while not self._ended.is_set():
             pulse.beat("watchers")
             try:
-                events = reader.read(block_ms=1000)
+                events = reader.read(block_ms=2000)
                 failures = 0
             except Exception as error:
                 failures += 1

@@ -97,13 +97,13 @@ class RunQueue:
         """Runs a fenced worker still holds; [] once it holds none, and then it is forgotten."""
         return [Orphan(claim_from_reply(row), int(row[8])) for row in self._call("orphans", worker, most)]
 
-    def sweep(self, *, expected_ms: int | None, longest_lease_ms: int, most: int = 200) -> Sweep:
+    def sweep(self, *, expected_ms: int | None, longest_lease_ms: int, thorough: bool = True, most: int = 200) -> Sweep:
         """Move what is due, open lanes whose time has come, fence workers whose lease ran out.
 
         ``expected_ms``: what the store's clock should say. When it says something else by more than a second, or for None,
         nobody is fenced.
         """
-        now, next_due, fenced, moved = self._call("sweep", most, "" if expected_ms is None else expected_ms, longest_lease_ms)
+        now, next_due, fenced, moved = self._call("sweep", most, "" if expected_ms is None else expected_ms, longest_lease_ms, int(thorough))
         return Sweep(int(now), int(next_due), fenced, int(moved))
 
     def retain(self, *, keep: int, keep_ms: int, events: int, most: int = 200) -> int:

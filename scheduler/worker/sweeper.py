@@ -16,7 +16,8 @@ from scheduler.worker.capture import timed_out
 
 log = logging.getLogger("scheduler.sweeper")
 
-ROUND_S = 0.5
+ROUND_S = 0.6
+THOROUGH_EVERY = 8  # rounds: an idle instance sends few commands
 RETAIN_EVERY_S = 10.0
 
 
@@ -52,13 +53,16 @@ class Sweeper:
         self._retention = retention
         self._clock = clock
         self._random = Random()
+        self._rounds = 0
         self._trusted_from = clock() + 2 * leases.beat_ms / 1000  # whoever was away with us must get a chance to beat first
         self._seen: tuple[int, float] | None = None
         self._retain_at = clock() + RETAIN_EVERY_S
 
     def step(self) -> float:
         try:
-            sweep = self._queue.sweep(expected_ms=self._expected_ms(), longest_lease_ms=self._leases.lease_ms)
+            thorough = self._rounds % THOROUGH_EVERY == 0
+            self._rounds += 1
+            sweep = self._queue.sweep(expected_ms=self._expected_ms(), longest_lease_ms=self._leases.lease_ms, thorough=thorough)
             self._watch_clock(sweep.now_ms)
             for worker in sweep.fenced:
                 self.rescue(worker)
