@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Literal, NamedTuple
+from typing import Literal
 from unicodedata import east_asian_width
 
 from scheduler.core.events import Event
@@ -18,27 +18,18 @@ _FIRES_SHOWN = 5
 _BROKEN_SHOWN = 8
 _RETRIED = frozenset({Reason.ERROR, Reason.TIMED_OUT, Reason.CRASHED, Reason.OOM})
 
-
-class _Word(NamedTuple):
-    """A state as three signs: colour, symbol and word, so that none is needed alone."""
-
-    color: str  # an ANSI colour number
-    symbol: str
-    en: str
-    zh: str
-
-
-_WORDS = {
-    "succeeded": _Word("32", "✓", "succeeded", "成功"),
-    "failed": _Word("31", "✗", "failed", "失败"),
-    "dead": _Word("31", "☠", "dead", "死信"),
-    "cancelled": _Word("33", "⊘", "cancelled", "已取消"),
-    "skipped": _Word("33", "↷", "skipped", "已跳过"),
-    "retry": _Word("33", "↻", "retry", "将重试"),
-    "lost": _Word("35", "?", "lost", "失联"),
-    "missed": _Word("35", "◌", "missed", "错过"),
-    "paused": _Word("36", "⏸", "paused", "已暂停"),
-    "resumed": _Word("36", "▶", "resumed", "已恢复"),
+# What is news, as three signs, so that none is needed alone: an ANSI colour, a symbol, and the word (here in Chinese).
+_NEWS = {
+    "succeeded": ("32", "✓", "成功"),
+    "failed": ("31", "✗", "失败"),
+    "dead": ("31", "☠", "死信"),
+    "cancelled": ("33", "⊘", "已取消"),
+    "skipped": ("33", "↷", "已跳过"),
+    "retry": ("33", "↻", "将重试"),
+    "lost": ("35", "?", "失联"),
+    "missed": ("35", "◌", "错过"),
+    "paused": ("36", "⏸", "已暂停"),
+    "resumed": ("36", "▶", "已恢复"),
 }
 _COLUMN = 10  # cells of the longest word
 
@@ -48,45 +39,38 @@ def format_event(event: Event, lang: Language, color: bool, zone: tzinfo | None 
     news = _news(event)
     if news is None:
         return None
-    word = _WORDS[news]
-    label = f"{word.symbol} {_pad(getattr(word, lang), _COLUMN)}"
+    paint, symbol, word = _NEWS[news]
+    label = _paint(f"{symbol} {_pad(word if lang == 'zh' else news, _COLUMN)}", paint, color)
     time = datetime.fromtimestamp(event.ms / 1000, UTC).astimezone(zone).strftime("%H:%M:%S")
-    subject = [event.task, event.subject] if event.task and event.task != event.subject else [event.subject]
-    duration = [format_ms(event.duration_ms)] if event.duration_ms >= 1 else []
-    rest = [one_line(part, EXCERPT) for part in (*subject, *duration, *_particulars(event, news, lang)) if part]
-    return "  ".join([time, _paint(label, word.color, color), *rest])
+    task = event.task if event.task != event.subject else ""
+    duration = format_ms(event.duration_ms) if event.duration_ms >= 1 else ""
+    rest = [one_line(part, EXCERPT) for part in (task, event.subject, duration, *_particulars(event, news, lang)) if part]
+    return "  ".join([time, label, *rest])
 
 
 def _news(event: Event) -> str | None:
     """The word for ``event``; None where it is only a step on the way."""
-    if event.type in _WORDS:
-        return event.type
-    if event.type in (State.DELAYED, State.PENDING):
-        if event.reason == Reason.LOST:
-            return "lost"
-        if event.type == State.DELAYED and event.reason in _RETRIED:
-            return "retry"
-    return None
+    if event.type in (State.DELAYED, State.PENDING) and event.reason == Reason.LOST:
+        return "lost"
+    if event.type == State.DELAYED and event.reason in _RETRIED:
+        return "retry"
+    return event.type if event.type in _NEWS else None
 
 
-def _particulars(event: Event, news: str, lang: Language) -> list[str]:
+def _particulars(event: Event, news: str, lang: Language) -> tuple[str, ...]:
     """The reason, and an excerpt of the result or the error."""
-    detail = _json(event.detail)
+    try:
+        detail = json.loads(event.detail or "null")
+    except ValueError:  # it was cut off
+        detail = event.detail
     if news == "succeeded":
-        return [] if detail is None else [event.detail]
+        return () if detail is None else (event.detail,)
     if news == "missed" and isinstance(detail, dict):
-        return [event.reason, f"{detail.get('count')} 次" if lang == "zh" else f"{detail.get('count')} times"]
+        return event.reason, f"{detail.get('count')} {'次' if lang == 'zh' else 'times'}"
     reason = "" if event.reason in (event.type, news) else event.reason
     if isinstance(detail, dict) and "type" in detail:
-        return [reason if reason != Reason.ERROR else "", f"{detail['type']}: {detail.get('message', '')}"]
-    return [reason]
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text) if text else None
-    except ValueError:
-        return text
+        return reason if reason != Reason.ERROR else "", f"{detail['type']}: {detail.get('message', '')}"
+    return (reason,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,73 +88,52 @@ class BannerInfo:
     zone: tzinfo = UTC
 
 
-_TEXTS: dict[Language, dict[str, str]] = {
-    "en": {
-        "title": "scheduling centre",
-        "store": "store",
-        "embedded": "embedded",
-        "adopted": "embedded, already running",
-        "remote": "remote",
-        "tasks": "tasks",
-        "ok": "{} ok",
-        "broken": "{} broken",
-        "more": "… and {} more: scheduler check",
-        "next": "next",
-        "none": "nothing is scheduled",
-        "open": "open",
-        "stop": "stop",
-        "how": "Ctrl+C lets running work finish; twice stops at once",
-    },
-    "zh": {
-        "title": "调度中心",
-        "store": "存储",
-        "embedded": "内置",
-        "adopted": "内置（已在运行）",
-        "remote": "远程",
-        "tasks": "任务",
-        "ok": "{} 个正常",
-        "broken": "{} 个无法加载",
-        "more": "… 另有 {} 个：scheduler check",
-        "next": "即将",
-        "none": "没有计划中的任务",
-        "open": "访问",
-        "stop": "停止",
-        "how": "Ctrl+C 等待运行中的任务结束；按两次立即停止",
-    },
+_TEXTS = {
+    "title": ("scheduling centre", "调度中心"),
+    "store": ("store", "存储"),
+    "embedded": ("embedded", "内置"),
+    "adopted": ("embedded, already running", "内置（已在运行）"),
+    "remote": ("remote", "远程"),
+    "tasks": ("tasks", "任务"),
+    "ok": ("{} ok", "{} 个正常"),
+    "broken": ("{} broken", "{} 个无法加载"),
+    "more": ("… and {} more: scheduler check", "… 另有 {} 个：scheduler check"),
+    "next": ("next", "即将"),
+    "none": ("nothing is scheduled", "没有计划中的任务"),
+    "open": ("open", "访问"),
+    "stop": ("stop", "停止"),
+    "how": ("Ctrl+C lets running work finish; twice stops at once", "Ctrl+C 等待运行中的任务结束；按两次立即停止"),
 }
 
 
 def banner(info: BannerInfo, lang: Language, color: bool) -> str:
     """One screen: where the state lives, which tasks are well, what fires next, where to look, how to stop."""
-    text = _TEXTS[lang]
+    text = {key: words[lang == "zh"] for key, words in _TEXTS.items()}
     title = _paint(f"{text['title']} {info.version}", "1", color)
-    rows = [(text["store"], f"{text[info.store]}  {mask_url(info.store_url)}"), (text["tasks"], _health(info, text, color))]
-    rows += [("", line) for line in _broken(info, text, color)]
-    fires = [_fire(instant_ms, schedule, info.zone) for instant_ms, schedule in info.fires[:_FIRES_SHOWN]] or [text["none"]]
-    rows += _labelled(text["next"], fires)
-    rows += _labelled(text["open"], info.addresses)
-    rows.append((text["stop"], text["how"]))
+    fires = [
+        f"{datetime.fromtimestamp(ms / 1000, info.zone):%Y-%m-%d %H:%M:%S %z}  {one_line(name)}" for ms, name in info.fires[:_FIRES_SHOWN]
+    ]
+    blocks = {
+        "store": [f"{text[info.store]}  {mask_url(info.store_url)}"],
+        "tasks": _health(info, text, color),
+        "next": fires or [text["none"]],
+        "open": info.addresses,
+        "stop": [text["how"]],
+    }
+    rows = [(text[block] if number == 0 else "", line) for block, lines in blocks.items() for number, line in enumerate(lines)]
     return "\n".join([f"{title}  {one_line(info.name)}", *(f"  {_paint(_pad(label, 6), '2', color)}  {value}" for label, value in rows)])
 
 
-def _health(info: BannerInfo, text: Mapping[str, str], color: bool) -> str:
+def _health(info: BannerInfo, text: Mapping[str, str], color: bool) -> list[str]:
+    """How many tasks are well, and the first of those that are not."""
     well = _paint(f"✓ {text['ok'].format(info.tasks)}", "32", color)
-    return f"{well}  {_paint('✗ ' + text['broken'].format(len(info.broken)), '31', color)}" if info.broken else well
-
-
-def _broken(info: BannerInfo, text: Mapping[str, str], color: bool) -> list[str]:
-    shown = list(info.broken.items())[:_BROKEN_SHOWN]
-    lines = [f"{_paint('✗', '31', color)} {one_line(name)}: {one_line(reason, 2 * EXCERPT)}" for name, reason in shown]
+    if not info.broken:
+        return [well]
+    cross = _paint("✗", "31", color)
+    shown = [f"{cross} {one_line(name)}: {one_line(reason, 2 * EXCERPT)}" for name, reason in list(info.broken.items())[:_BROKEN_SHOWN]]
     hidden = len(info.broken) - len(shown)
-    return [*lines, text["more"].format(hidden)] if hidden else lines
-
-
-def _fire(instant_ms: int, schedule: str, zone: tzinfo) -> str:
-    return f"{datetime.fromtimestamp(instant_ms / 1000, zone):%Y-%m-%d %H:%M:%S %z}  {one_line(schedule)}"
-
-
-def _labelled(label: str, lines: Sequence[str]) -> list[tuple[str, str]]:
-    return [(label if number == 0 else "", line) for number, line in enumerate(lines)]
+    ill = _paint(f"✗ {text['broken'].format(len(info.broken))}", "31", color)
+    return [f"{well}  {ill}", *shown, *([text["more"].format(hidden)] if hidden else [])]
 
 
 def _paint(text: str, code: str, color: bool) -> str:
@@ -179,5 +142,4 @@ def _paint(text: str, code: str, color: bool) -> str:
 
 def _pad(text: str, cells: int) -> str:
     """``text`` filled to ``cells`` on a terminal, where a Chinese character takes two."""
-    width = sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
-    return text + " " * max(0, cells - width)
+    return text + " " * (cells - sum(2 if east_asian_width(char) in "WF" else 1 for char in text))

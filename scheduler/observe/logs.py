@@ -5,16 +5,16 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, Literal, TextIO, cast
+from typing import Any, Literal, TextIO, cast, get_args
 
 import structlog
 from structlog.typing import EventDict, Processor
 
 from scheduler.core.errors import ConfigError
+from scheduler.core.nearest import did_you_mean
 from scheduler.observe.masking import RECORD_ATTRIBUTES
 from scheduler.observe.safe_text import indented, json_escape, one_line
 
@@ -24,10 +24,9 @@ Context = Callable[[], Mapping[str, object]]
 FILE_BYTES = 10 * 2**20
 FILES_KEPT = 5
 _MARK = "scheduler:"  # the names of our handlers, so that a second call replaces those of the first
-_FORMATS = ("auto", "pretty", "json")
 
 
-def configure_logging(  # noqa: PLR0913 - each names one thing that a deployment chooses
+def configure_logging(
     level: str = "INFO",
     directory: Path | None = None,
     fmt: Format = "auto",
@@ -43,13 +42,15 @@ def configure_logging(  # noqa: PLR0913 - each names one thing that a deployment
     rotate loses lines. ``context()`` gives what every record shall carry (run, task, attempt …). ConfigError for an unknown level or
     format, or a directory that cannot be written. A second call replaces what the first one set up.
     """
-    stream = stream or sys.stderr
-    chosen = _level(level)
-    handlers = [_stream_handler(stream, _one_of("logging.format", fmt, _FORMATS), context)]
+    levels = logging.getLevelNamesMapping()
+    chosen = levels[_one_of("logging.level", level.upper(), tuple(levels))]
+    handlers = [_stream_handler(stream or sys.stderr, _one_of("logging.format", fmt, get_args(Format)), context)]
     if directory is not None:
         handlers.append(_file_handler(directory, name, context))
     root = logging.getLogger()
-    _remove_ours(root)
+    for earlier in [each for each in root.handlers if (each.name or "").startswith(_MARK)]:
+        root.removeHandler(earlier)
+        earlier.close()
     for handler in handlers:
         if secrets is not None:
             handler.addFilter(secrets)
@@ -57,23 +58,10 @@ def configure_logging(  # noqa: PLR0913 - each names one thing that a deployment
     root.setLevel(chosen)
 
 
-def _level(level: str) -> int:
-    levels = logging.getLevelNamesMapping()
-    return levels[_one_of("logging.level", level.upper(), tuple(levels))]
-
-
 def _one_of(place: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
-        near = get_close_matches(value, allowed, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError([f"{place}: {value!r} is none of {', '.join(allowed)}{hint}"])
+        raise ConfigError([f"{place}: {value!r} is none of {', '.join(allowed)}{did_you_mean(value, allowed)}"])
     return value
-
-
-def _remove_ours(root: logging.Logger) -> None:
-    for handler in [each for each in root.handlers if (each.name or "").startswith(_MARK)]:
-        root.removeHandler(handler)
-        handler.close()
 
 
 def _stream_handler(stream: TextIO, fmt: str, context: Context) -> logging.Handler:
@@ -142,10 +130,6 @@ def _pretty(colors: bool) -> list[Processor]:
 
 
 def _harmless(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    return {key: _harmless_value(key, value) for key, value in event.items()}
-
-
-def _harmless_value(key: str, value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return indented(value) if key in ("exception", "stack") else one_line(value)
+    """Tracebacks keep their lines, any other text becomes one."""
+    safe = {"exception": indented, "stack": indented}
+    return {key: safe.get(key, one_line)(value) if isinstance(value, str) else value for key, value in event.items()}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info, generate_latest
@@ -39,15 +40,14 @@ class Snapshot:
 class _Series:
     """The metric children of one ``task_name``, looked up once, for ``labels()`` costs as much as all the rest."""
 
-    __slots__ = ("active", "duration", "failures", "label", "running", "successes")
+    __slots__ = ("duration", "failures", "running", "successes")
 
     def __init__(self, metrics: TaskMetrics, label: str) -> None:
-        self.label = label
         self.successes = metrics.executions.labels(label, "success")
         self.failures = metrics.executions.labels(label, "failure")
         self.duration = metrics.duration.labels(label)
-        self.active = metrics.active.labels(label)
-        self.running = 0
+        self.running: set[str] = set()  # ids of Runs: what makes active_tasks exact
+        metrics.active.labels(label).set_function(partial(len, self.running))
 
 
 class Metrics:
@@ -59,35 +59,22 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         self._tasks = TaskMetrics(self.registry)
-        self._series: dict[str, _Series] = {}
-        self._labels: Mapping[str, str] = {}
-        self._running: dict[str, str] = {}  # Run id → task: what makes active_tasks exact
+        self._series: dict[str, _Series] = {}  # by label
+        self._labels: Mapping[str, str] = {}  # of tasks, where they are not their names
+        self._running: dict[str, str] = {}  # Run id → task
         self._queues: set[str] = set()
-        self._define_counters()
-        self._define_gauges()
-
-    def _define_counters(self) -> None:
-        registry = self.registry
-        self._runs = collector(
-            registry, Counter, "scheduler_runs_total", "Changes of state of Runs, by the state entered.", ("state", "reason")
-        )
-        self._missed = collector(
-            registry, Counter, "scheduler_missed_total", "Due instants of schedules that got no Run.", ("schedule", "reason")
-        )
-        self._lag = collector(registry, Histogram, "scheduler_schedule_lag_seconds", "From the due instant to the Run.", buckets=LAGS_S)
-
-    def _define_gauges(self) -> None:
-        registry = self.registry
-        self._depth = collector(registry, Gauge, "scheduler_queue_depth", "Runs that wait in the queue.", ("queue",))
-        self._oldest = collector(
-            registry, Gauge, "scheduler_queue_oldest_wait_seconds", "How long the first Run in line has waited.", ("queue",)
-        )
-        self._workers = collector(registry, Gauge, "scheduler_workers", "Workers with a valid lease.")
-        self._store = collector(registry, Gauge, "scheduler_store_up", "1 while the store answers; 0: its numbers are not known now.")
-        self._leader = collector(registry, Gauge, "scheduler_leader", "1 on the instance that fires the schedules, else 0.")
-        self._takeover = collector(registry, Gauge, "scheduler_takeover_seconds", "How long the last change of leader left nobody leading.")
-        self._info = collector(registry, Info, "scheduler", "Version, time zone and number of jobs.")
-        self._state = collector(registry, Enum, "scheduler_state", "State of the scheduler.", states=list(STATES))
+        make = partial(collector, self.registry)
+        self._runs = make(Counter, "scheduler_runs_total", "Changes of state of Runs, by the state entered.", ("state", "reason"))
+        self._missed = make(Counter, "scheduler_missed_total", "Due instants of schedules that got no Run.", ("schedule", "reason"))
+        self._lag = make(Histogram, "scheduler_schedule_lag_seconds", "From the due instant to the Run.", buckets=LAGS_S)
+        self._depth = make(Gauge, "scheduler_queue_depth", "Runs that wait in the queue.", ("queue",))
+        self._oldest = make(Gauge, "scheduler_queue_oldest_wait_seconds", "How long the first Run in line has waited.", ("queue",))
+        self._workers = make(Gauge, "scheduler_workers", "Workers with a valid lease.")
+        self._store = make(Gauge, "scheduler_store_up", "1 while the store answers; 0: its numbers are not known now.")
+        self._leader = make(Gauge, "scheduler_leader", "1 on the instance that fires the schedules, else 0.")
+        self._takeover = make(Gauge, "scheduler_takeover_seconds", "How long the last change of leader left nobody leading.")
+        self._info = make(Info, "scheduler", "Version, time zone and number of jobs.")
+        self._state = make(Enum, "scheduler_state", "State of the scheduler.", states=list(STATES))
 
     def relabel(self, labels: Mapping[str, str]) -> None:
         """Task name → the ``task_name`` that @monitor_task gives it; tasks that are not named here keep their own."""
@@ -97,17 +84,14 @@ class Metrics:
     def resync(self, running: Mapping[str, str]) -> None:
         """What runs now by the store (Run id → task): after a start, or a gap in the events."""
         for series in self._series.values():
-            series.active.set(0)
-        self._series = {}
+            series.running.clear()
         self._running = dict(running)
-        for task in self._running.values():
-            self._series_of(task).running += 1
-        self._show(self._series.values())
+        for run, task in self._running.items():
+            self._series_of(task).running.add(run)
 
     def observe(self, events: Iterable[Event]) -> None:
         """Count a batch of events, each once, in the order of the stream."""
         moves: dict[tuple[str, str], int] = {}
-        touched: set[_Series] = set()
         for event in events:
             kind = event.type
             if kind == "missed" or (kind == State.SKIPPED and event.detail.startswith('{"instant"')):
@@ -115,33 +99,22 @@ class Metrics:
             elif kind in _STATES:
                 move = (kind, event.reason)
                 moves[move] = moves.get(move, 0) + 1
-                if kind == State.RUNNING:
-                    touched.add(self._begin(event))
-                elif (task := self._running.pop(event.subject, None)) is not None:
-                    touched.add(self._end(event, task))
-                elif event.duration_ms:
-                    self._measure(event, self._series_of(event.task))  # it began before this process did
-                elif kind == State.PENDING and not event.reason:
-                    self._observe_lag(event)
+                self._follow(event)
         for (state, reason), count in moves.items():
             self._runs.labels(state, reason if reason in _REASONS else "other").inc(count)
-        self._show(touched)
 
-    def _begin(self, event: Event) -> _Series:
-        if (earlier := self._running.get(event.subject)) is not None:
-            lost = self._series_of(earlier)  # its end was never told
-            lost.running -= 1
-            lost.active.set(lost.running)
-        self._running[event.subject] = event.task
-        series = self._series.get(event.task) or self._series_of(event.task)
-        series.running += 1
-        return series
-
-    def _end(self, event: Event, task: str) -> _Series:
-        series = self._series_of(task)
-        series.running -= 1
-        self._measure(event, series)
-        return series
+    def _follow(self, event: Event) -> None:
+        """Where one Run is now: an attempt began or ended, or a fire has become a Run."""
+        run, task = event.subject, self._running.pop(event.subject, None)
+        if task is not None:
+            self._series_of(task).running.discard(run)
+        if event.type == State.RUNNING:  # where it ran already, its end was never told
+            self._running[run] = event.task
+            self._series_of(event.task).running.add(run)
+        elif task is not None or event.duration_ms:  # without a task it began before this process did
+            self._measure(event, self._series_of(task or event.task))
+        elif event.type == State.PENDING and not event.reason and (instant_ms := fire_instant(run)) is not None:
+            self._lag.observe(max(0, event.ms - instant_ms) / 1000)
 
     def _measure(self, event: Event, series: _Series) -> None:
         """Count an attempt that came to an end by itself; one that was cancelled or handed back is neither success nor failure."""
@@ -154,26 +127,16 @@ class Metrics:
         if event.duration_ms:  # nobody knows it of a lost one
             series.duration.observe(event.duration_ms / 1000)
 
-    def _observe_lag(self, event: Event) -> None:
-        instant_ms = fire_instant(event.subject)
-        if instant_ms is not None:
-            self._lag.observe(max(0, event.ms - instant_ms) / 1000)
-
     def _miss(self, event: Event) -> None:
         count = json.loads(event.detail).get("count", 1) if event.detail else 1
         self._missed.labels(event.subject, event.reason if event.reason in _REASONS else "other").inc(count)
 
     def _series_of(self, task: str) -> _Series:
-        series = self._series.get(task)
+        label = self._labels.get(task, task)
+        series = self._series.get(label)
         if series is None:
-            label = self._labels.get(task, task)
-            shared = (other for other in self._series.values() if other.label == label)
-            series = self._series[task] = next(shared, None) or _Series(self._tasks, label)
+            series = self._series[label] = _Series(self._tasks, label)
         return series
-
-    def _show(self, touched: Iterable[_Series]) -> None:
-        for series in touched:
-            series.active.set(series.running)
 
     def update(self, snapshot: Snapshot) -> None:
         """Set the gauges; queues that are gone lose theirs."""

@@ -4,7 +4,6 @@ import re
 
 # C0 and C1 controls, line separators, bidirectional overrides, lone surrogates: they move the cursor, forge lines or break UTF-8.
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _PASSWORD = re.compile(r"(://[^/:@\s]*):[^\s]*@")
 _SECRET_OPTION = re.compile(r"((?:password|passwd|token|secret)=)[^&\s]*", re.IGNORECASE)
 
@@ -13,7 +12,7 @@ def one_line(text: str, limit: int = 0) -> str:
     """``text`` with control characters spelled out as in a Python literal, cut to ``limit`` characters with ``…`` (0: not cut)."""
     if limit and len(text) > limit:
         text = text[: limit - 1] + "…"
-    return UNSAFE.sub(_spell, text)
+    return UNSAFE.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def indented(text: str) -> str:
@@ -29,11 +28,3 @@ def json_escape(text: str) -> str:
 def mask_url(url: str) -> str:
     """``url`` without its secrets: ``redis://:***@host:6379/0``."""
     return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
-
-
-def _spell(match: re.Match[str]) -> str:
-    char = match[0]
-    if char in _SHORT:
-        return _SHORT[char]
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

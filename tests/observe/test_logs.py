@@ -145,8 +145,8 @@ def test_stderr_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         ({"level": "VERBOS"}, r"logging.level: 'VERBOS' is none of .*INFO"),
-        ({"level": "warnin"}, "did you mean WARNING"),
-        ({"fmt": "yson"}, r"logging.format: 'yson' is none of auto, pretty, json; did you mean json\?"),
+        ({"level": "warnin"}, "did you mean 'WARNING'"),
+        ({"fmt": "yson"}, r"logging.format: 'yson' is none of auto, pretty, json; did you mean 'json'\?"),
     ],
 )
 def test_a_wrong_setting_is_named(arguments: dict[str, Any], message: str) -> None:
