@@ -207,6 +207,9 @@ class Wake(Protocol):
 class Handle(Protocol):
     """An attempt that is going on in a slot."""
 
+    def ask(self, why: Outcome) -> None:
+        """Let its code know that it should stop, and do nothing else; ``why`` is its outcome if the code heeds that."""
+
     def stop(self, why: Outcome) -> None:
         """End it: soft signal, then TERM, then KILL of the whole process group where the slot can; ``why`` is then its outcome."""
 

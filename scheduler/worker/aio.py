@@ -76,6 +76,9 @@ class AsyncHandle:
         if limit_ms is not None:
             self._loop.call_later(limit_ms / 1000, self._attempt.tell, timed_out(self._attempt.task.name, limit_ms))
 
+    def ask(self, why: Outcome) -> None:
+        """The flag of the attempt, which is set, is all that a coroutine needs."""
+
     def stop(self, why: Outcome) -> None:
         """Cancel; the outcome is ``why``, at the latest a moment later."""
         self._loop.call_soon_threadsafe(self._cancel)

@@ -23,8 +23,9 @@ _SILENCE_S = 0.5  # between the end of a control channel and the end of its proc
 class Patience(NamedTuple):
     """How long each step of an end may take, in ms. TERM and KILL count from the request to stop, or from the deadline."""
 
-    term_ms: int = 2_000
-    kill_ms: int = 3_000
+    term_ms: int = 1_000
+    kill_ms: int = 1_800
+    asked_kill_ms: int = 1_000  # where it was asked before: then TERM comes at once
     deadline_term_ms: int = 300
     deadline_kill_ms: int = 600
     linger_ms: int = 2_000  # for threads and children that outlive run()
@@ -34,19 +35,39 @@ class Patience(NamedTuple):
 class Ticket:
     """An attempt on its way through the runner, and the Handle of it. ``why`` is set once somebody wants it to end."""
 
-    __slots__ = ("_request_stop", "done", "frame", "job", "slot", "why")
+    __slots__ = ("_desk", "asked", "done", "frame", "job", "slot", "why")
 
-    def __init__(self, job: Job, frame: bytes, done: Callable[[Outcome], None], request_stop: "Callable[[Ticket, Outcome], None]") -> None:
+    def __init__(self, job: Job, frame: bytes, done: Callable[[Outcome], None], desk: "Desk") -> None:
         self.job = job
         self.frame = frame
         self.done = done
         self.slot: ProcessSlot | None = None
         self.why: Outcome | None = None
-        self._request_stop = request_stop
+        self.asked: Outcome | None = None
+        self._desk = desk
+
+    def ask(self, why: Outcome) -> None:
+        """See ``Handle``. Harmless after the end."""
+        self.asked = why
+        self._desk.request_ask(self)
 
     def stop(self, why: Outcome) -> None:
         """See ``Handle``; the second call kills at once. Harmless after the end."""
-        self._request_stop(self, why)
+        self._desk.request_stop(self, why)
+
+    def verdict(self, outcome: Outcome, *, noticed: bool) -> Outcome:
+        """What holds when the Run ended by itself: one that was told to stop, never noticed and succeeded in time, succeeded."""
+        why = self.why or (self.asked if noticed else None)
+        if why is None or (outcome.kind is Kind.OK and not noticed and why.kind is not Kind.TIMED_OUT):
+            return outcome
+        return replace(why, duration_ms=outcome.duration_ms)
+
+
+class Desk(Protocol):
+    """Where any thread may leave a wish for a ticket."""
+
+    def request_ask(self, ticket: Ticket) -> None: ...
+    def request_stop(self, ticket: Ticket, why: Outcome) -> None: ...
 
 
 class Host(Protocol):
@@ -109,14 +130,22 @@ class ProcessSlot:
         if self.ticket and not self.ticket.why:
             self._arm()
 
+    def ask(self) -> None:
+        """Only tell it."""
+        if self.ticket and self._outcome is None:
+            self._control.send(_STOP)
+
     def stop(self, why: Outcome) -> None:
         """Ask first, then TERM, then KILL; asked a second time, KILL. Too late once the Run has returned."""
         if self.ticket is None or self._outcome is not None:
             return
+        patience = self._host.patience
         if self.ticket.why:
             self._kill_in(0)
+        elif self.ticket.asked:
+            self._end_with(why, 0, patience.asked_kill_ms)
         else:
-            self._end_with(why, self._host.patience.term_ms, self._host.patience.kill_ms)
+            self._end_with(why, patience.term_ms, patience.kill_ms)
 
     def retire(self) -> None:
         """Let it leave now when idle, after its Run when busy."""
@@ -208,7 +237,7 @@ class ProcessSlot:
         """``run()`` has returned. A process that cannot go on has a moment to finish what it left running."""
         if self.ticket is None or self._outcome is not None:
             return
-        outcome = _verdict(outcome, self.ticket.why, noticed)
+        outcome = self.ticket.verdict(outcome, noticed=noticed)
         self._plan = []
         self._output.drain()
         if reusable:
@@ -262,10 +291,3 @@ def _outcome(fields: Sequence[Any], duration_ms: float) -> Outcome:
 def _error(fields: Sequence[Any]) -> Error:
     name, message, traceback, bases = fields
     return Error(name, message, traceback, tuple(bases))
-
-
-def _verdict(outcome: Outcome, why: Outcome | None, noticed: bool) -> Outcome:
-    """What holds when a Run was told to stop and ended by itself: one that never noticed and succeeded in time, succeeded."""
-    if why is None or (outcome.kind is Kind.OK and not noticed and why.kind is not Kind.TIMED_OUT):
-        return outcome
-    return replace(why, duration_ms=outcome.duration_ms)

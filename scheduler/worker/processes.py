@@ -87,9 +87,17 @@ class ProcessRunner:
         """Begin ``job``; ``done`` is called exactly once. RuntimeError after ``close``, TypeError or ValueError for params not JSON."""
         if self._closing:
             raise RuntimeError("the process runner is closed")
-        ticket = Ticket(job, pack(job), done, self._request_stop)
+        ticket = Ticket(job, pack(job), done, self)
         self._requests.add(partial(self.begin, ticket))
         return ticket
+
+    def request_ask(self, ticket: Ticket) -> None:
+        """Tell its code that it should stop; what has not begun will not."""
+        self._requests.add(partial(self._ask, ticket))
+
+    def request_stop(self, ticket: Ticket, why: Outcome) -> None:
+        """End it."""
+        self._requests.add(partial(self._stop, ticket, why))
 
     def retire(self) -> None:
         """Use none of the present children again: plugins have changed. Runs in progress end as they would."""
@@ -131,9 +139,6 @@ class ProcessRunner:
             return self.finish(ticket, _SHUTDOWN)
         self._waiting.append(ticket)
         return self._begin_waiting()
-
-    def _request_stop(self, ticket: Ticket, why: Outcome) -> None:
-        self._requests.add(partial(self._stop, ticket, why))
 
     def _serve(self) -> None:
         while not (self._closing and self._server is None):
@@ -181,6 +186,12 @@ class ProcessRunner:
         while self._idle and self._idle[-1].spent:  # it has just died
             self._idle.pop()
         return bool(self._idle) and not ticket.job.fresh and not ticket.job.env
+
+    def _ask(self, ticket: Ticket) -> None:
+        if ticket.slot:
+            ticket.slot.ask()
+        elif ticket.asked:
+            self._stop(ticket, ticket.asked)
 
     def _stop(self, ticket: Ticket, why: Outcome) -> None:
         if ticket.slot:

@@ -20,6 +20,7 @@ from scheduler.worker.context import RunContext
 
 OVERRUN_S = 0.3  # between asking a thread to stop at its deadline and giving it up
 GIVE_UP_S = 10.0  # the same after a cancel
+_HANDED_BACK = Outcome(Kind.HANDED_BACK)
 
 
 class Limits(NamedTuple):
@@ -116,6 +117,8 @@ class Slots:
         attempt.handle = handle
         if attempt.why is not None:  # told to stop before it had a handle
             handle.stop(attempt.why)
+        elif attempt.stop.on:
+            handle.ask(_HANDED_BACK)
 
     def _ended(self, table: dict[str, Attempt], attempt: Attempt, outcome: Outcome) -> None:
         if table.pop(attempt.claim.id, None) is not None:
@@ -155,6 +158,8 @@ class Slots:
         """``should_stop()`` is true from now on."""
         for attempt in self._all():
             attempt.stop.set()
+            if attempt.handle is not None:
+                attempt.handle.ask(_HANDED_BACK)
 
     def abort(self, why: Outcome) -> None:
         """End all: kill processes, cancel coroutines, give threads up."""

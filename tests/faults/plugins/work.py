@@ -3,7 +3,7 @@
 import asyncio
 import os
 
-from scheduler import current_run
+from scheduler import current_run, should_stop
 from scheduler.core.clock import monotonic, now_ms, sleep
 
 
@@ -65,3 +65,16 @@ def until_told() -> None:
     while not os.path.exists(os.path.join(os.environ["PYTHON_CLUSTER"], "enough")):  # noqa: PTH110, PTH118  as above
         sleep(0.02)
     note("end")
+
+
+def polite() -> None:
+    """Ends early when it is asked to, with its work half done."""
+    note("start")
+    while not should_stop():
+        sleep(0.02)
+
+
+async def apolite() -> None:
+    note("start")
+    while not should_stop():  # noqa: ASYNC110  a user's code looks now and then
+        await asyncio.sleep(0.02)

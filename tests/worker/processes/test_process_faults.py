@@ -83,9 +83,9 @@ def test_what_comes_after_the_end_of_the_runner_is_handed_back(make_bench: Any) 
     bench.runner.close()
     ended: list[Outcome] = []
     job = Job("r", "t", "tame:nothing", {}, 1, 1, None, None, None, False, {})
-    bench.runner._requests.add(lambda: bench.runner.begin(Ticket(job, b"", ended.append, bench.runner._request_stop)))
+    bench.runner._requests.add(lambda: bench.runner.begin(Ticket(job, b"", ended.append, bench.runner)))
     assert [outcome.kind for outcome in ended] == [Kind.HANDED_BACK]
-    bench.runner._request_stop(Ticket(job, b"", ended.append, bench.runner._request_stop), Outcome(Kind.CANCELLED))
+    bench.runner.request_stop(Ticket(job, b"", ended.append, bench.runner), Outcome(Kind.CANCELLED))
     assert len(ended) == 1
 
 
