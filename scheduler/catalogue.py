@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from scheduler.core.errors import ConfigError, PluginError, SchedulerError
 from scheduler.core.task import Schedule, Task
-from scheduler.plugins.loader import load, parse_target, use_folder
+from scheduler.plugins.loader import find, parse_target, use_folder
 from scheduler.plugins.params import check_params
 from scheduler.plugins.probe import Probe, probe
 from scheduler.settings import Settings, TaskEntry
@@ -75,7 +75,7 @@ def _check_trigger(entry: TaskEntry, schedule: Schedule) -> None:
 
 def trigger_of(schedule: Schedule) -> BuiltTrigger:
     """The schedule's trigger; a custom class is imported from where it is registered."""
-    classes = {text: load(parse_target(text)) for text in _custom_classes(schedule.trigger, schedule.args)}
+    classes = {text: find(parse_target(text)) for text in _custom_classes(schedule.trigger, schedule.args)}
     return build_trigger(schedule.trigger, schedule.args, schedule.timezone, register=classes)
 
 

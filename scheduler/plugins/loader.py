@@ -72,13 +72,19 @@ def resolve(target: str) -> Callable[..., Any]:
 
 def load(target: Target) -> Any:
     """What the plugin exposes under this name, marks included; PluginError in one sentence that says where and what to do."""
+    exposed = find(target)
+    if problem := _unusable(unmarked(exposed) if callable(exposed) else exposed):
+        raise PluginError(f"{_place(sys.modules[target.module].__file__)}: {target.attribute} {problem}")
+    return exposed
+
+
+def find(target: Target) -> Any:
+    """Whatever has this name, a task or not; PluginError as with ``load``."""
     _require_own(target.module)
     module = _import(target.module)
     exposed = getattr(module, target.attribute, None)
     if exposed is None:
         raise _missing(target, module) from ImportError(f"任务模块 {target.module} 没有 '{target.attribute}' 函数")
-    if problem := _unusable(unmarked(exposed) if callable(exposed) else exposed):
-        raise PluginError(f"{_place(module.__file__)}: {target.attribute} {problem}")
     return exposed
 
 

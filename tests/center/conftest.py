@@ -1,6 +1,7 @@
 """A centre as its users have it: env.yaml, a task file and plugins in a folder, on the real server."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from scheduler.center import SchedulerCenter
 from scheduler.core.run import Run
-from scheduler.plugins.loader import forget
+from scheduler.plugins import loader
 
 PLUGIN = """
 import os, threading, time
@@ -93,9 +94,11 @@ class Desk:
 
 
 @pytest.fixture
-def desk(server: Any, client: Any, tmp_path: Path) -> Iterator[Desk]:
+def desk(server: Any, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setattr(sys, "path", list(sys.path))  # a centre enters its plugin folder there, for the life of the process
+    monkeypatch.setattr(loader, "_folder", None)
     desk = Desk(tmp_path, server.url)
     yield desk
     for center in desk.centers:
         center.shutdown(wait=False)
-    forget()
+    loader.forget()

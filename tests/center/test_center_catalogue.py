@@ -1,0 +1,145 @@
+"""What the configuration, the plugins and the triggers say together, and how their mistakes read."""
+
+from typing import Any
+
+import pytest
+
+from scheduler.core.errors import ConfigError
+
+EVERY_SECOND = {"trigger": "interval", "args": {"seconds": 1}}
+TRIGGERS = """
+class Thirds:
+    '''Fires at multiples of a third of a second from the next one on.'''
+    def __init__(self, every_ms=333): self.every_ms = every_ms
+    def next(self, after_ms): return (after_ms // self.every_ms + 1) * self.every_ms
+"""
+
+
+def test_a_broken_plugin_is_one_broken_task(desk: Any, caplog: pytest.LogCaptureFixture) -> None:
+    desk.plugin("torn", "def run(:")
+    desk.plugin("raising", "1 / 0\ndef run(): ...")
+    center = desk.started({"simple": EVERY_SECOND, "torn": EVERY_SECOND, "raising": EVERY_SECOND, "missing": EVERY_SECOND})
+    broken = center.catalogue.broken
+    assert set(center.catalogue.tasks) == set(center.catalogue.schedules) == {"simple"}
+    assert "plugins/torn.py:1: SyntaxError" in broken["torn"]
+    assert "plugins/raising.py:1: ZeroDivisionError" in broken["raising"]
+    assert "there is no plugin 'missing'" in broken["missing"]
+    assert center.wait(center.submit("simple")).state == "succeeded"
+
+
+def test_a_run_of_a_broken_task_waits_for_the_repair(desk: Any) -> None:
+    desk.plugin("torn", "def run(:")
+    tasks = {"torn": {"trigger": "none"}, "simple": {"trigger": "none"}}
+    center = desk.started(tasks)
+    run = center.submit("torn")
+    center.submit("simple")  # whoever takes it sees the other
+    desk.until(lambda: [lane["reason"] for lane in center.stats()["closed"]] == ["no_worker"])
+    center.shutdown()
+    desk.plugin("torn", "def run(): return 'repaired'")
+    assert desk.started(tasks).wait(run).result == "repaired"
+
+
+def test_wrong_triggers_are_told_all_at_once_with_their_places(desk: Any) -> None:
+    center = desk.center(
+        """\
+        tasks:
+          simple:
+            trigger: cron
+            args: {hour: 25}
+          other:
+            module: simple
+            trigger: interval
+            args:
+              secnds: 5
+        """
+    )
+    with pytest.raises(ConfigError) as caught:
+        _ = center.catalogue
+    first, second = caught.value.problems
+    assert first.startswith(f"{desk.folder}/tasks.yaml:4:18: hour '25'")
+    assert second.startswith(f"{desk.folder}/tasks.yaml:9:15: ")
+    assert "did you mean 'seconds'" in second
+
+
+def test_params_that_do_not_fit_are_told_with_their_place(desk: Any) -> None:
+    desk.plugin("typed", "def run(count: int): ...")
+    tasks = """\
+        tasks:
+          typed:
+            trigger: none
+            params:
+              cuont: 3
+        """
+    broken = desk.center(tasks).catalogue.broken["typed"]
+    assert broken.startswith(f"{desk.folder}/tasks.yaml:4:5: unknown parameter 'cuont'")
+
+
+def test_a_schedule_needs_all_params_a_task_without_one_does_not(desk: Any) -> None:
+    desk.plugin("typed", "def run(count: int): ...")
+    catalogue = desk.center({"typed": {"trigger": "none"}, "fired": {**EVERY_SECOND, "module": "typed"}}).catalogue
+    assert set(catalogue.tasks) == {"typed"}
+    assert "missing parameter 'count'" in catalogue.broken["fired"]
+
+
+def test_a_trigger_of_ones_own_fires(desk: Any) -> None:
+    desk.plugin("mine", TRIGGERS)
+    center = desk.started({"simple": {"trigger": "custom", "args": {"class": "mine:Thirds", "every_ms": 100}}})
+    desk.until(lambda: sum(1 for run in center.queue.find(task="simple") if run.state == "succeeded") >= 3)
+    instants = sorted(run.scheduled_ms for run in center.queue.find(task="simple"))
+    assert all(instant % 100 == 0 for instant in instants)
+    assert len(set(instants)) == len(instants)
+
+
+def test_it_may_stand_inside_a_combination(desk: Any) -> None:
+    desk.plugin("mine", TRIGGERS)
+    parts = [{"trigger": "custom", "args": {"class": "mine:Thirds"}}, {"trigger": "cron", "args": {"hour": 9}}]
+    center = desk.center({"simple": {"trigger": "or", "args": {"triggers": parts}}})
+    assert center.catalogue.broken == {}
+    assert set(center.catalogue.schedules) == {"simple"}
+
+
+@pytest.mark.parametrize("target", ["mine:Nothing", "nowhere:Thirds", "os:system"])
+def test_a_trigger_class_that_is_not_there_breaks_its_task_alone(desk: Any, target: Any) -> None:
+    desk.plugin("mine", TRIGGERS)
+    center = desk.center({"odd": {"module": "simple", "trigger": "custom", "args": {"class": target}}, "simple": {"trigger": "none"}})
+    assert target.partition(":")[0] in center.catalogue.broken["odd"]
+    assert set(center.catalogue.tasks) == {"simple"}
+
+
+def test_coroutines_find_their_slot_by_themselves(desk: Any) -> None:
+    desk.plugin("co", "async def run(): return 'awaited'")
+    center = desk.started({"co": {"trigger": "none"}, "apart": {"module": "co", "trigger": "none", "executor": "processpool"}})
+    assert center.task("co").executor == "asyncio"
+    assert center.task("apart").executor == "processpool"
+    assert center.wait(center.submit("co")).result == "awaited"
+    assert center.wait(center.submit("apart")).result == "awaited"
+
+
+def test_promises_that_cannot_be_hard_are_told(desk: Any) -> None:
+    center = desk.center(
+        {
+            "simple": {"trigger": "none", "timeout": 5},
+            "big": {"module": "simple", "trigger": "none", "memory_limit": "1GiB"},
+            "apart": {"module": "simple", "trigger": "none", "memory_limit": "1GiB", "timeout": 5, "executor": "processpool"},
+        }
+    )
+    first, second = center.catalogue.warnings
+    assert first.startswith("simple: timeout in a thread")
+    assert second.startswith("big: memory_limit holds for executor: processpool only")
+
+
+def test_what_is_switched_off_is_not_there(desk: Any) -> None:
+    catalogue = desk.center({"simple": {**EVERY_SECOND, "enabled": False}}).catalogue
+    assert (catalogue.tasks, catalogue.schedules, catalogue.probes) == ({}, {}, {})
+
+
+def test_no_plugins_folder_at_all(desk: Any) -> None:
+    catalogue = desk.center({"simple": {"trigger": "none"}}, scheduler={"plugins": "nowhere"}).catalogue
+    assert set(catalogue.broken) == {"simple"}
+
+
+def test_a_copy_grows_alone(desk: Any) -> None:
+    catalogue = desk.center().catalogue
+    copy = catalogue.fresh()
+    copy.tasks.clear()
+    assert set(catalogue.tasks) == {"simple"}
