@@ -3,8 +3,10 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from typing import Any
 
+from scheduler.core.context import current_attempt
 from scheduler.core.outcome import Outcome
 from scheduler.worker import context
 from scheduler.worker.attempt import Attempt
@@ -64,17 +66,20 @@ class AsyncHandle:
         self._attempt = attempt
         self._done = done
         self._task: asyncio.Task[Any] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
     def begin(self, func: Callable[..., Any], run_context: context.RunContext) -> None:
-        token = context.enter(run_context)  # the task copies this context; the loop's own stays clean
-        try:
-            self._task = self._loop.create_task(self._body(func), name=run_context.id)
-        finally:
-            context.leave(token)
+        self._task = copy_context().run(self._create, func, run_context)  # the loop's own context stays clean
         self._task.add_done_callback(self._ended)
         limit_ms = self._attempt.task.timeout_ms
         if limit_ms is not None:
-            self._loop.call_later(limit_ms / 1000, self._attempt.tell, timed_out(self._attempt.task.name, limit_ms))
+            why = timed_out(self._attempt.task.name, limit_ms)
+            self._alarm = self._loop.call_later(limit_ms / 1000, self._attempt.tell, why)
+
+    def _create(self, func: Callable[..., Any], run_context: context.RunContext) -> asyncio.Task[Any]:
+        context.enter(run_context)
+        current_attempt.set((self._attempt.claim.attempt, self._attempt.task.max_attempts))
+        return self._loop.create_task(self._body(func), name=run_context.id)
 
     def ask(self, why: Outcome) -> None:
         """The flag of the attempt, which is set, is all that a coroutine needs."""
@@ -92,6 +97,8 @@ class AsyncHandle:
         return await func(**self._attempt.job.params)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()  # or it would keep the attempt in memory until its time has come
         if task.cancelled():
             self._done(self._attempt.why or outcome_of_exception(asyncio.CancelledError("the task cancelled itself")))
             return
