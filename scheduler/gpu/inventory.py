@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import Lock, Thread
 from typing import Any
 
@@ -59,34 +60,31 @@ class NvmlInventory:
 
     def _read(self, reading: "Future[tuple[list[Card], str]]") -> None:
         try:
-            nvml = self._initialised()
+            if self._nvml is None:
+                nvml = self._load()
+                nvml.nvmlInit()
+                self._nvml = nvml
             lost: list[str] = []
-            cards = [card for number in range(nvml.nvmlDeviceGetCount()) for card in self._devices(nvml, number, lost)]
+            cards = [card for number in range(self._nvml.nvmlDeviceGetCount()) for card in self._devices(self._nvml, number, lost)]
         except Exception as error:  # no library, no driver, a driver of another version: no GPU, and the centre goes on
             self._nvml = None
             reading.set_result(([], f"no GPU can be used here: {error}"))
         else:
             reading.set_result((cards, "; ".join(lost)))
 
-    def _initialised(self) -> Any:
-        if self._nvml is None:
-            nvml = self._load()
-            nvml.nvmlInit()
-            self._nvml = nvml
-        return self._nvml
-
     def _devices(self, nvml: Any, number: int, lost: list[str]) -> list[Card]:
         """The card, or its MIG instances; [] and a word in ``lost`` when it does not answer."""
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(number)
-            instances = list(_mig_instances(nvml, handle))
-            return [self._card(nvml, number, each) for each in instances or [handle]]
+            return [self._card(nvml, number, each) for each in list(_mig_instances(nvml, handle)) or [handle]]
         except nvml.NVMLError as error:
             lost.append(f"card {number} is quarantined: {error}")
             return []
 
     def _card(self, nvml: Any, number: int, handle: Any) -> Card:
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+        processes = _supported(nvml, lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle), [])
+        held = [(each.pid, each.usedGpuMemory // _MIB) for each in processes if each.usedGpuMemory]
         return Card(
             uuid=nvml.nvmlDeviceGetUUID(handle),
             number=number,
@@ -94,24 +92,16 @@ class NvmlInventory:
             total_mb=memory.total // _MIB,
             free_mb=memory.free // _MIB,
             utilization=_supported(nvml, lambda: float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu), None),
-            foreign=tuple(self._foreign(nvml, handle)),
+            foreign=tuple((pid, mb) for pid, mb in held if _is_foreign(pid, self._root_pid)),
         )
-
-    def _foreign(self, nvml: Any, handle: Any) -> Iterator[tuple[int, int]]:
-        for process in _supported(nvml, lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle), []):
-            if process.usedGpuMemory and _is_foreign(process.pid, self._root_pid):
-                yield process.pid, process.usedGpuMemory // _MIB
 
 
 def _mig_instances(nvml: Any, handle: Any) -> Iterator[Any]:
     mode, _pending = _supported(nvml, lambda: nvml.nvmlDeviceGetMigMode(handle), (0, 0))
-    if mode != nvml.NVML_DEVICE_MIG_ENABLE:
-        return
-    for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
-        try:
-            yield nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
-        except nvml.NVMLError_NotFound:  # indices have gaps
-            continue
+    if mode == nvml.NVML_DEVICE_MIG_ENABLE:
+        for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+            with suppress(nvml.NVMLError_NotFound):  # indices have gaps
+                yield nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
 
 
 def _supported(nvml: Any, read: Callable[[], Any], otherwise: Any) -> Any:
