@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 
 from scheduler import current_run, should_stop
 from scheduler.core.clock import monotonic, now_ms, sleep
@@ -78,3 +79,9 @@ async def apolite() -> None:
     note("start")
     while not should_stop():  # noqa: ASYNC110  a user's code looks now and then
         await asyncio.sleep(0.02)
+
+
+def stubborn() -> None:
+    """Ignores SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    pulse(60)
