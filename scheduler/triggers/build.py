@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from scheduler.triggers.combine import AllOf, AnyOf
 from scheduler.triggers.cron import cron
 from scheduler.triggers.custom import custom
 from scheduler.triggers.errors import TriggerError, check_choice
 from scheduler.triggers.fields import FIELDS
 from scheduler.triggers.interval import CLOCK, STEPS, UNITS, calendar_interval, interval
 from scheduler.triggers.options import OPTIONS, Options, moment_of, read_options
-from scheduler.triggers.trigger import BuiltTrigger, Source
+from scheduler.triggers.trigger import AllOf, AnyOf, BuiltTrigger, Source
 from scheduler.triggers.wallclock import Dst, WallClock
 
 # The arguments of each kind beside the options that all kinds take; a custom class has any.
