@@ -15,6 +15,7 @@ from scheduler.catalogue import Catalogue, read_catalogue, use_plugins
 from scheduler.core.clock import monotonic
 from scheduler.core.errors import ConflictError, RunNotFoundError, UnknownTaskError, WaitTimeoutError
 from scheduler.core.ids import NAME
+from scheduler.core.nearest import did_you_mean
 from scheduler.core.run import Run
 from scheduler.core.task import Schedule, Task
 from scheduler.intake import Intake, Request
@@ -22,7 +23,6 @@ from scheduler.jobs import Job, Jobs
 from scheduler.plugins.params import check_params
 from scheduler.queue import RunQueue, ScheduleBook
 from scheduler.settings import Settings, load_settings
-from scheduler.settings.nearest import did_you_mean
 from scheduler.store import Store, open_store
 
 if TYPE_CHECKING:

@@ -2,21 +2,27 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pydantic import ValidationError
+
 from scheduler.catalogue import trigger_of
+from scheduler.core.errors import PluginError
 from scheduler.core.ids import NAME
+from scheduler.core.nearest import did_you_mean
+from scheduler.core.ports import FiredState
 from scheduler.core.task import Schedule, Task
+from scheduler.intake import encode_params
 from scheduler.plugins.loader import resolve
-from scheduler.settings.nearest import did_you_mean
-from scheduler.triggers import describe
+from scheduler.settings.task import Policy
+from scheduler.triggers import TriggerError, describe
 
 if TYPE_CHECKING:
     from scheduler.center import SchedulerCenter
 
 _POLICY = ("max_attempts", "priority", "queue", "executor", "max_instances")
-_SCHEDULE = ("timezone", "misfire_grace_time", "coalesce")
+_TIMING = ("misfire_grace_time", "coalesce")
 
 
 class Job(NamedTuple):
@@ -49,17 +55,14 @@ class Jobs:
         target = reference(func)
         resolve(target)  # an unknown module or function is an error here, not at three in the morning
         name = options.pop("id", None) or target.rpartition(":")[2].lower()
+        self._require_free(name, replace=options.pop("replace_existing", False))
         options.pop("name", None)
-        if not NAME.fullmatch(name):
-            raise ValueError(f"job id {name!r}: small letters, digits, _ . -, at most 64")
-        schedules = self._center.book.load_schedules()
-        if name in schedules and not options.pop("replace_existing", False):
-            raise ValueError(f"job {name!r} exists already; pass replace_existing=True to replace it")
-        options.pop("replace_existing", None)
-        task = Task(name=name, target=target, params=dict(options.pop("kwargs", {})), **_taken(options, _POLICY))
-        schedule = self._schedule(name, trigger, options)
+        params = options.pop("kwargs", None) or {}
+        encode_params(params)
+        policy = _taken(options)
+        schedule = self._schedule(name, trigger, options, policy)
         trigger_of(schedule)
-        self._center.learn(task)
+        self._center.learn(Task(name=name, target=target, params=dict(params), **{key: getattr(policy, key) for key in _POLICY}))
         self._center.book.save_schedules([schedule])
         return self.get(name)
 
@@ -72,39 +75,47 @@ class Jobs:
         self._center.queue.pause("schedule", job_id, on=on)
 
     def get(self, job_id: str) -> Job:
-        return next(job for job in self.all() if job.id == job_id)
+        book = self._center.book
+        schedule = book.get_schedule(job_id)
+        if schedule is None:
+            raise self._unknown(job_id)
+        return _job(schedule, FiredState(0, 0), book.now_ms(), paused=job_id in book.paused_schedules())
 
     def all(self) -> list[Job]:
-        paused, now = self._center.book.paused_schedules(), self._center.book.now_ms()
-        jobs = []
-        for name, (schedule, fired) in sorted(self._center.book.load_schedules().items()):
-            next_ms = None if name in paused else trigger_of(schedule).next(max(fired.last_ms, now))
-            when = datetime.fromtimestamp(next_ms / 1000, UTC).astimezone() if next_ms else None
-            words = describe(schedule.trigger, schedule.args, schedule.timezone, "en")
-            jobs.append(Job(name, f"Task_{name}", when, words))
-        return jobs
+        book = self._center.book
+        paused, now_ms = book.paused_schedules(), book.now_ms()
+        return [_job(schedule, fired, now_ms, paused=name in paused) for name, (schedule, fired) in sorted(book.load_schedules().items())]
 
-    def _schedule(self, name: str, trigger: str, options: dict[str, Any]) -> Schedule:
+    def _schedule(self, name: str, trigger: str, options: Mapping[str, Any], policy: Policy) -> Schedule:
         usual = self._center.settings.scheduler
-        own = _taken(options, _SCHEDULE)
-        grace = own.get("misfire_grace_time")
+        grace, coalesce = policy.misfire_grace_time, policy.coalesce
         return Schedule(
             name=name,
             task=name,
             trigger=trigger,
             args={key: _plain(value) for key, value in options.items()},
-            timezone=str(own.get("timezone") or usual.timezone),
-            misfire_grace_ms=round((usual.job_defaults.misfire_grace_time.total_seconds() if grace is None else grace) * 1000),
-            coalesce=own.get("coalesce", usual.job_defaults.coalesce),
-            max_instances=usual.job_defaults.max_instances,
+            timezone=str(options.get("timezone") or usual.timezone),
+            misfire_grace_ms=(usual.job_defaults.misfire_grace_time if grace is None else grace) // timedelta(milliseconds=1),
+            coalesce=usual.job_defaults.coalesce if coalesce is None else coalesce,
+            max_instances=policy.max_instances or usual.job_defaults.max_instances,
             source="api",
         )
 
+    def _require_free(self, name: str, *, replace: bool) -> None:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ValueError(f"job id {name!r}: small letters, digits, _ . -, at most 64")
+        if name in self._center.settings.tasks:
+            raise ValueError(f"{name!r} is a task of the configuration: change it there, or choose another id")
+        if not replace and self._center.book.get_schedule(name) is not None:
+            raise ValueError(f"job {name!r} exists already; pass replace_existing=True to replace it")
+
     def _known(self, job_id: str) -> None:
         self._require_running()
-        known = self._center.book.load_schedules()
-        if job_id not in known:
-            raise JobLookupError(f"no job {job_id!r}{did_you_mean(job_id, known)}")
+        if self._center.book.get_schedule(job_id) is None:
+            raise self._unknown(job_id)
+
+    def _unknown(self, job_id: str) -> JobLookupError:
+        return JobLookupError(f"no job {job_id!r}{did_you_mean(job_id, self._center.book.load_schedules())}")
 
     def _require_running(self) -> None:
         if not self._center.is_running:
@@ -121,8 +132,25 @@ def reference(func: Callable[..., Any] | str) -> str:
     return text
 
 
-def _taken(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: options.pop(name) for name in names if name in options}
+def _job(schedule: Schedule, fired: FiredState, now_ms: int, *, paused: bool) -> Job:
+    """One that cannot be built here (its class is missing) is shown all the same: it may well fire elsewhere."""
+    try:
+        next_ms = None if paused else trigger_of(schedule).next(max(fired.last_ms, now_ms))
+        words = describe(schedule.trigger, schedule.args, schedule.timezone, "en")
+    except (PluginError, TriggerError) as error:
+        next_ms, words = None, f"{schedule.trigger}: {error}"
+    when = datetime.fromtimestamp(next_ms / 1000, UTC).astimezone() if next_ms else None
+    return Job(schedule.name, f"Task_{schedule.name}", when, words)
+
+
+def _taken(options: dict[str, Any]) -> Policy:
+    """What a task file knows, taken out of ``options`` and held to the same rules; ValueError names what breaks them."""
+    given = {name: options.pop(name) for name in (*_POLICY, *_TIMING) if name in options}
+    try:
+        return Policy.model_validate(given)
+    except ValidationError as error:
+        wrong = [(detail["loc"][0], detail["msg"].removeprefix("Value error, ")) for detail in error.errors()]
+        raise ValueError("; ".join(f"{name}={given.get(str(name))!r}: {message}" for name, message in wrong)) from error
 
 
 def _plain(value: Any) -> Any:
