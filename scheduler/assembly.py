@@ -37,6 +37,7 @@ class WorkerPlan:
     plugins: str
     logs: str
     lease_ms: int
+    max_memory: int = 0  # bytes; 0: no bound
     host_pid: int = 0  # the process whose descendants are our workers
     pid: int = 0
 

@@ -168,5 +168,6 @@ def plan_for(center: "SchedulerCenter", name: str, leases: Leases) -> WorkerPlan
         plugins=str(settings.plugins),
         logs=str(settings.logging.dir),
         lease_ms=leases.lease_ms,
+        max_memory=settings.worker.max_memory,
         host_pid=os.getpid(),
     )

@@ -1,6 +1,6 @@
 """The worker process: ``python -m scheduler.worker_process PAGE NEWS``, started by the supervisor, which talks over stdin.
 
-First line: the plan as JSON. Then ``drain <seconds>``. End of file: the supervisor is gone, and so are we.
+First line: the plan as JSON. Then ``drain <seconds>``, or ``retire``: end with the last Run. End of file: the supervisor is gone, we go.
 The main thread is the ticker: it passes the baton on, watches deadlines and shows on the page that we are alive.
 """
 
@@ -11,6 +11,8 @@ import signal
 import sys
 import threading
 from pathlib import Path
+
+import psutil
 
 from scheduler.assembly import BuiltWorker, WorkerPlan, build_worker
 from scheduler.core.clock import monotonic
@@ -42,6 +44,7 @@ class WorkerProcess:
         self._built: BuiltWorker = build_worker(plan, queue, chores)
         self._queue = queue
         self._lease_ms = plan.lease_ms
+        self._max_memory = plan.max_memory
         self._over = threading.Event()
         self._drain_until = float("inf")
 
@@ -98,13 +101,15 @@ class WorkerProcess:
             command, _, argument = line.partition(" ")
             if command == "drain":
                 self._drain_until = min(self._drain_until, monotonic() + float(argument))
-                self._built.worker.drain()
-                self._built.worker.busy.set()
+            self._built.worker.drain(ask=command == "drain")
+            self._built.worker.busy.set()
         os._exit(71)  # the supervisor is gone: children see our end by theirs, the lease tells the others
 
     def _keep_house(self) -> None:
         while not self._over.wait(1.0):
             self._built.housekeeper.step()
+            if self._max_memory and psutil.Process().memory_info().rss > self._max_memory:
+                self._say("recycle")
 
     def _say(self, word: str) -> None:
         os.write(self._news_fd, word.encode() + b"\n")

@@ -7,7 +7,22 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
-from scheduler.settings.fields import Duration, Filled, Flag, Folder, Name, Names, SecretUrl, Section, SomeTime, Zone, empty, number, url
+from scheduler.settings.fields import (
+    Duration,
+    Filled,
+    Flag,
+    Folder,
+    Name,
+    Names,
+    SecretUrl,
+    Section,
+    Size,
+    SomeTime,
+    Zone,
+    empty,
+    number,
+    url,
+)
 
 TASKS = "config/${APP_ENV:-dev}.yaml"
 
@@ -95,6 +110,8 @@ class Worker(Section):
     """How long running attempts may finish after a stop signal."""
     idle_timeout: Duration = timedelta(0)
     """Exit after so long without a Run; 0: never."""
+    max_memory: Size = 2 * 2**30
+    """A worker process that has grown beyond this is replaced: it claims nothing more, and ends with its last Run; 0: never."""
     lease: SomeTime = timedelta(seconds=15)
     """How long a worker that is not heard of (its whole host is gone) still holds its Runs."""
 

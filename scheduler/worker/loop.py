@@ -77,11 +77,12 @@ class Worker:
         self._lost = True
         self._poke()
 
-    def drain(self) -> None:
-        """Claim nothing more, hand back what has not started, ask what runs to stop; ``idle`` is set when all is settled."""
+    def drain(self, *, ask: bool = True) -> None:
+        """Claim nothing more, hand back what has not started, ``ask`` what runs to stop; ``idle`` is set when all is settled."""
         self.draining = True
         self._hand_back_inbox()
-        self.slots.ask()
+        if ask:
+            self.slots.ask()
         self._poke()
 
     def abort(self, why: Outcome) -> None:

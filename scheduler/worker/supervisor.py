@@ -123,7 +123,7 @@ class Supervisor:
             if worker.process.poll() is not None:
                 self._bury(worker)
             elif "recycle" in worker.hear() and not worker.draining:
-                self._drain(worker, 3600)
+                self._retire(worker)
         self._match_count()
         self._beat()
         for worker in self.workers.values():
@@ -155,7 +155,7 @@ class Supervisor:
     def _match_count(self) -> None:
         working = [worker for worker in self.workers.values() if not worker.draining]
         for worker in working[self._count :]:
-            self._drain(worker, 3600)
+            self._retire(worker)
         for _ in range(self._count - len(working)):
             if monotonic() >= self._spawn_at:
                 self._spawn()
@@ -168,6 +168,11 @@ class Supervisor:
     def _drain(self, worker: WorkerProcess, grace_s: float) -> None:
         worker.draining = True
         worker.tell(f"drain {grace_s}")
+
+    def _retire(self, worker: WorkerProcess) -> None:
+        """It ends with its last Run, in its own time."""
+        worker.draining = True
+        worker.tell("retire")
 
     def _bury(self, worker: WorkerProcess) -> None:
         """A worker has ended: its Runs are decided now, not when its lease runs out."""

@@ -216,3 +216,15 @@ def test_after_two_losses_a_run_is_alone_in_a_process(lab):
     ended = lab.end(run)
     assert (ended.state, ended.losses, ended.claims) == ("succeeded", 2, 3)
     assert built.runner.children == 0  # fresh, for this attempt alone
+
+
+def test_a_worker_that_retires_lets_its_runs_finish(lab):
+    built = lab.worker()
+    run = lab.submit("hold")
+    lab.running(run)
+    built.worker.drain(ask=False)
+    import lab_tasks
+
+    lab_tasks.GO.set()
+    assert built.worker.idle.wait(5)
+    assert lab.queue.get(run).state == "succeeded"
