@@ -1,19 +1,11 @@
-"""The command line: one file per group of commands."""
+"""The command line: one file per group of commands; what is slow to import is imported by the command that needs it."""
 
 
 def main() -> None:
-    """Entry point of ``scheduler`` and of run.py; without a command it serves."""
-    from scheduler.center import SchedulerCenter
-    from scheduler.service import Service
+    """Entry point of ``scheduler``, of ``python -m scheduler`` and of run.py; without a command it serves."""
+    import logging
 
-    service = Service(SchedulerCenter(), ("timer", "worker"), [Printer()])
-    service.start()
-    raise SystemExit(service.run())
+    from scheduler.cli.app import app
 
-
-class Printer:
-    def observe(self, events):
-        from scheduler.observe.console import format_event
-        for e in events:
-            line = format_event(e, "en", False)
-            if line: print(line, flush=True)
+    logging.getLogger().addHandler(logging.NullHandler())  # a command's own words are enough; --debug and serve log
+    app()
