@@ -4,6 +4,7 @@ A marked function also works alone, through the wrapper the decorator returns; i
 innermost function instead, and the machinery (claim, slot, ``decide``) does what the wrappers would have done.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ _OWNER = "__scheduler_wrapper__"  # functools.wraps copies attributes to foreign
 def mark(wrapper: Callable[..., Any], inner: Callable[..., Any], **policy: Any) -> None:
     """Record ``policy`` (keys as in the task YAML) on ``wrapper``, together with what ``inner`` already carries."""
     setattr(wrapper, _MARKS, {**marks_of(inner), **policy})
-    setattr(wrapper, _OWNER, wrapper)
+    setattr(wrapper, _OWNER, id(wrapper))  # not the wrapper itself: a cycle would keep its connections open until somebody collects it
 
 
 def marks_of(func: Callable[..., Any]) -> Mapping[str, Any]:
@@ -24,6 +25,4 @@ def marks_of(func: Callable[..., Any]) -> Mapping[str, Any]:
 
 def unmarked(func: Callable[..., Any]) -> Callable[..., Any]:
     """The user's own function under our decorators; wrappers that are not ours stay."""
-    while getattr(func, _OWNER, None) is func:
-        func = func.__wrapped__  # whatever carries our marks was made by functools.wraps
-    return func
+    return inspect.unwrap(func, stop=lambda each: getattr(each, _OWNER, None) != id(each))
