@@ -41,8 +41,8 @@ local function add_fired(ranges, instant, previous)
 end
 
 local function read_fired(P, schedule)
-  local next_ms, fires, ranges = string.match(redis.call('HGET', P .. 'fired', schedule) or '0;0;', '^(%d+);(%d+);(.*)$')
-  return parse_ranges(ranges), tonumber(fires), next_ms
+  local next_ms, fires, ranges = string.match(redis.call('HGET', P .. 'fired', schedule) or '', '^(%d+);(%d+);(.*)$')
+  return parse_ranges(ranges or ''), tonumber(fires) or 0, next_ms or '0'
 end
 
 local function write_fired(P, schedule, next_ms, fires, ranges)

@@ -1,6 +1,6 @@
 -- Lanes: a queue is a sorted set of open lanes, a lane a sorted set of the waiting Runs of one task (or task and concurrency key).
--- A closed lane is in `closed` (when to look at it again) and in `why` ("reason until cause"); where something has to end before it
--- may open, that is its cause, and `shut:<cause>` lists the lane. A lane without Runs is neither open nor closed.
+-- A closed lane is in `closed` (when to look at it again); `why` tells "reason until cause". Where something has to end before it may
+-- open, that is the cause, and `shut:<cause>` lists the lane. A lane without Runs is neither open nor closed.
 
 local RECHECK_MS = 60000 -- a closed lane is looked at again after this at the latest, so no lost signal closes it for ever
 
@@ -48,7 +48,7 @@ local function show_head(P, lane)
   return #head > 0
 end
 
-local function is_closed(P, lane) return redis.call('HEXISTS', P .. 'why', lane) == 1 end
+local function is_closed(P, lane) return redis.call('ZSCORE', P .. 'closed', lane) ~= false end
 
 local function close_lane(step, lane, reason, until_ms, cause)
   local P = step.P

@@ -69,6 +69,20 @@ local function create(step, run, task, queue, priority, params, delay_ms, due_ms
   return 'ok'
 end
 
+-- What a worker is told of a Run it claims: id, token, attempt, task, params, losses, crashes, at.
+local function claim_of(run, token, spared, task, params, losses, crashes, at)
+  local attempt = token - (tonumber(spared) or 0)
+  return {run, token, attempt, task, params or '', tonumber(losses) or 0, tonumber(crashes) or 0, tonumber(at) or ''}
+end
+
+-- The claim by which this worker holds the Run, and since when; nil where it does not.
+local function claim_held(P, run, worker)
+  local state, holder, started, token, spared, task, params, losses, crashes, at = unpack(redis.call('HMGET', P .. 'r:' .. run,
+    'state', 'worker', 'started', 'token', 'spared', 'task', 'params', 'losses', 'crashes', 'at'))
+  if state ~= 'running' or holder ~= worker then return nil end
+  return claim_of(run, tonumber(token), spared, task, params, losses, crashes, at), tonumber(started)
+end
+
 -- A running Run gives back its place in its concurrency group and its GPUs.
 local function let_go(P, run, record, group, cards)
   if group then

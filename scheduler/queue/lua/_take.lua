@@ -34,25 +34,27 @@ local function policy_of(c, task)
   return policy
 end
 
--- GCRA: a limit of so many calls a window has a theoretical arrival time; each call moves it on by window/calls, and it may be ahead
--- of now by no more than the window. How many calls are allowed now, when the next one is, and how far ahead the limit is.
-local function rate_allows(P, now, key, calls, window)
-  local every = window / calls
+-- GCRA: a limit of so many calls a window has a theoretical arrival time; each call moves it on by window/calls, and it is never ahead
+-- of now by more than the window, unless the clock has stepped back. How far ahead it is.
+local function ahead_of(P, now, key, window)
   local ahead = (tonumber(redis.call('GET', P .. key)) or 0) - now
-  ahead = math.min(math.max(ahead, 0), window) -- further ahead only after the clock has stepped back
-  local slack = window - every - ahead
-  return slack < 0 and 0 or math.floor(slack / every + 1e-9) + 1, now - slack, ahead
+  if ahead > window + 1 then
+    ahead = tonumber(window)
+    redis.call('SET', P .. key, now + ahead, 'PX', 2 * window)
+  end
+  return math.max(ahead, 0)
 end
 
 -- As many of `want` calls as all rate limits of the task allow, when it is worth asking again, and the charge for each call.
 local function within_rates(c, task, rates, want)
   local charges, again_ms = {}, 0
   for limit, calls, window in string.gmatch(rates, '((%d+)/(%d+))') do
-    local key = 'rate:' .. task .. ':' .. limit
-    local allowed, next_ms, ahead = rate_allows(c.step.P, c.step.now, key, calls, window)
-    want = math.min(want, allowed)
-    if allowed == 0 then again_ms = math.max(again_ms, next_ms) end
-    charges[#charges + 1] = {key = key, ahead = ahead, every = window / calls, window = window}
+    local key, every = 'rate:' .. task .. ':' .. limit, window / calls
+    local ahead = ahead_of(c.step.P, c.step.now, key, window)
+    local slack = window - every - ahead
+    want = math.min(want, slack < 0 and 0 or math.floor(slack / every + 1e-9) + 1)
+    if slack < 0 then again_ms = math.max(again_ms, c.step.now - slack) end
+    charges[#charges + 1] = {key = key, ahead = ahead, every = every, window = window}
   end
   return want, again_ms, charges
 end
@@ -128,10 +130,10 @@ end
 local function look_at_heads(P, lane, task, runs)
   local claims = {}
   for i = 1, #runs do
-    local f = redis.call('HMGET', P .. 'r:' .. runs[i], 'state', 'token', 'spared', 'params', 'losses', 'crashes', 'at')
-    if f[1] == 'pending' then -- else it has no business in a lane
-      local token = (tonumber(f[2]) or 0) + 1
-      claims[#claims + 1] = {runs[i], token, token - (tonumber(f[3]) or 0), task, f[4] or '', f[5] or 0, f[6] or 0, f[7] or ''}
+    local state, token, spared, params, losses, crashes, at =
+      unpack(redis.call('HMGET', P .. 'r:' .. runs[i], 'state', 'token', 'spared', 'params', 'losses', 'crashes', 'at'))
+    if state == 'pending' then -- else it has no business in a lane
+      claims[#claims + 1] = claim_of(runs[i], (tonumber(token) or 0) + 1, spared, task, params, losses, crashes, at)
     end
   end
   return claims

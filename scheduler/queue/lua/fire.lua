@@ -6,14 +6,25 @@ returns: per fire: ok | duplicate | overlap | future (later than the server's cl
          or {stale} for all
 flags:
 ]]
+local UNFINISHED = {pending = true, delayed = true, running = true}
+local MOST_ACTIVE = {skip = 0, queue_one = 1}
+
+-- Whether a schedule has more than `most` unfinished Runs. Before that is said, what is no such Run is put out of the count.
+local function has_more_than(P, schedule, most)
+  local key = P .. 'active:' .. schedule
+  if redis.call('SCARD', key) <= most then return false end
+  for _, run in ipairs(redis.call('SRANDMEMBER', key, 200)) do
+    if not UNFINISHED[redis.call('HGET', P .. 'r:' .. run, 'state')] then redis.call('SREM', key, run) end
+  end
+  return redis.call('SCARD', key) > most
+end
+
 local function overlaps(step, f)
-  local active = redis.call('SCARD', step.P .. 'active:' .. f[1])
-  if f[5] == 'allow' then return active >= tonumber(f[6]) end
-  if f[5] == 'skip' then return active >= 1 end
-  if f[5] == 'queue_one' then return active >= 2 end
-  local running = redis.call('SRANDMEMBER', step.P .. 'active:' .. f[1], 200)
+  local schedule, overlap = f[1], f[5]
+  if overlap ~= 'replace' then return has_more_than(step.P, schedule, MOST_ACTIVE[overlap] or tonumber(f[6]) - 1) end
+  local active = redis.call('SRANDMEMBER', step.P .. 'active:' .. schedule, 200)
   flush(step) -- one of them may have entered in this very step
-  for i = 1, #running do cancel_one(step, running[i], 'overlap') end
+  for i = 1, #active do cancel_one(step, active[i], 'overlap') end
   return false
 end
 

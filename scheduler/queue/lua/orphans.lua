@@ -16,9 +16,10 @@ local function orphans(keys, args)
   if not redis.call('ZSCORE', P .. 'fenced', worker) then return found end
   local runs = redis.call('SRANDMEMBER', P .. 'own:' .. worker, tonumber(args[3]))
   for _, run in ipairs(runs) do
-    local f = redis.call('HMGET', P .. 'r:' .. run, 'state', 'worker', 'token', 'spared', 'task', 'params', 'losses', 'crashes', 'at', 'started')
-    if f[1] == 'running' and f[2] == worker then
-      found[#found + 1] = {run, tonumber(f[3]), f[3] - (tonumber(f[4]) or 0), f[5], f[6] or '', f[7] or 0, f[8] or 0, f[9] or '', tonumber(f[10])}
+    local claim, started = claim_held(P, run, worker)
+    if claim then
+      claim[#claim + 1] = started
+      found[#found + 1] = claim
     else
       redis.call('SREM', P .. 'own:' .. worker, run)
     end

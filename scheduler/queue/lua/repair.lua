@@ -4,12 +4,6 @@ args: now, then Runs
 returns: ok
 flags: allow-oom
 ]]
-local function repair_pending(step, run, lane, score)
-  local P = step.P
-  line_up(step, lane, run, tonumber(score) and score or step.stamp)
-  if is_closed(P, lane) and not redis.call('ZSCORE', P .. 'closed', lane) then open_lane(P, lane) end
-end
-
 -- Whoever runs it must have a lease, or be fenced: then it is rescued.
 local function repair_running(step, run, worker, group, told)
   local P = step.P
@@ -28,7 +22,7 @@ local function repair_one(step, run)
   local over = state ~= 'pending' and state ~= 'delayed' and state ~= 'running'
   if schedule and not over then redis.call('SADD', P .. 'active:' .. schedule, run) end
   if state == 'pending' then
-    repair_pending(step, run, lane_name(queue or 'default', task, key), score)
+    line_up(step, lane_name(queue or 'default', task, key), run, tonumber(score) and score or step.stamp)
   elseif state == 'delayed' then
     redis.call('ZADD', P .. 'delayed', 'NX', tonumber(due) or step.now, run)
   elseif state == 'running' then

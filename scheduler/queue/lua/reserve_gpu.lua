@@ -5,8 +5,14 @@ returns: the uuids held ({} = does not fit)
 flags: allow-oom
 ]]
 local function reserved_mb(P, card)
-  local sum = 0
-  for _, mb in ipairs(redis.call('HVALS', P .. 'gpu:' .. card)) do sum = sum + (tonumber(mb) or 0) end
+  local held, sum = redis.call('HGETALL', P .. 'gpu:' .. card), 0
+  for i = 1, #held, 2 do
+    if redis.call('HGET', P .. 'r:' .. held[i], 'gpu') then
+      sum = sum + (tonumber(held[i + 1]) or 0)
+    else
+      redis.call('HDEL', P .. 'gpu:' .. card, held[i]) -- its Run is gone
+    end
+  end
   return sum
 end
 

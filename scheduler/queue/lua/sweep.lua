@@ -35,12 +35,23 @@ local function fence_the_dead(P, now, expected, most)
   for i = 1, #expired do fence(P, now, expired[i]) end
 end
 
+-- A concurrency group counts what runs in it, not what somebody else wrote there.
+local function drop_strangers(P, group)
+  local runs = redis.call('SRANDMEMBER', P .. 'busy:' .. group, 200)
+  for i = 1, #runs do
+    local state, its_group = unpack(redis.call('HMGET', P .. 'r:' .. runs[i], 'state', 'busy'))
+    if state ~= 'running' or its_group ~= group then redis.call('SREM', P .. 'busy:' .. group, runs[i]) end
+  end
+end
+
 -- Lanes open when their time has come. One that waits for something else than time is given a new chance now and then; one that is to be
 -- looked at later than a recheck away was closed before the clock stepped back.
 local function look_again(P, now, most)
   local due = redis.call('ZRANGEBYSCORE', P .. 'closed', '-inf', now, 'LIMIT', 0, most)
   for i = 1, #due do
     local until_ms, cause = string.match(redis.call('HGET', P .. 'why', due[i]) or '', '^%S+ (%d+) ?(.*)$')
+    local group = string.match(cause or '', '^busy/(.*)$')
+    if group then drop_strangers(P, group) end
     if cause == '' and tonumber(until_ms) > now then
       redis.call('ZADD', P .. 'closed', math.min(until_ms, now + RECHECK_MS), due[i])
     else

@@ -12,10 +12,7 @@ local function repeat_turn(P, worker)
   local last, answers, claims = redis.call('HMGET', P .. 'w:' .. worker, 'answers', 'claimed'), {}, {}
   for answer in string.gmatch(last[1], '%S+') do answers[#answers + 1] = answer end
   for run in string.gmatch(last[2], '%S+') do
-    local f = redis.call('HMGET', P .. 'r:' .. run, 'worker', 'state', 'token', 'spared', 'task', 'params', 'losses', 'crashes', 'at')
-    if f[1] == worker and f[2] == 'running' then
-      claims[#claims + 1] = {run, tonumber(f[3]), f[3] - (tonumber(f[4]) or 0), f[5], f[6] or '', f[7] or 0, f[8] or 0, f[9] or ''}
-    end
+    claims[#claims + 1] = claim_held(P, run, worker)
   end
   return {'ok', answers, claims}
 end
