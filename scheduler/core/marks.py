@@ -25,4 +25,5 @@ def marks_of(func: Callable[..., Any]) -> Mapping[str, Any]:
 
 def unmarked(func: Callable[..., Any]) -> Callable[..., Any]:
     """The user's own function under our decorators; wrappers that are not ours stay."""
-    return inspect.unwrap(func, stop=lambda each: getattr(each, _OWNER, None) != id(each))
+    own: Callable[..., Any] = inspect.unwrap(func, stop=lambda each: getattr(each, _OWNER, None) != id(each))
+    return own
