@@ -21,6 +21,7 @@ from scheduler.core.errors import PluginError
 from scheduler.core.marks import marks_of, unmarked
 from scheduler.plugins.loader import load, parse_target, use_folder
 
+_Traces = dict[str, set[tuple[str, int]]]
 _MAX_TEXT = 200  # enough for a list on a screen; a plugin must not flood the store with its doc
 
 
@@ -40,14 +41,14 @@ def main() -> None:
 
 
 def _probe_all(answers: int, stack: int, request: dict[str, Any]) -> None:
-    pid, effects = os.getpid(), _Effects()
+    pid, before = os.getpid(), _traces()
     for target in request["targets"]:
         # A thread without need of the GIL: it ends a plugin that hangs in C, and this process when its parent is long dead.
         faulthandler.dump_traceback_later(request["timeout_s"], exit=True, file=stack)
         record = _probe(target)
         if os.getpid() != pid:
             os._exit(0)  # a copy made by a plugin that forks: only the original may answer
-        record["warnings"] = effects.found()
+        record["warnings"] = _side_effects(before)
         _say(answers, record)
         if record["warnings"]:
             return
@@ -103,29 +104,21 @@ def _parameter(parameter: inspect.Parameter) -> dict[str, Any]:
     return {"name": parameter.name, "kind": kind, "required": required, "annotation": text[:_MAX_TEXT]}
 
 
-class _Effects:
-    """Remembers the process as it was; ``found`` names what has changed since."""
-
-    def __init__(self) -> None:
-        self._threads = set(threading.enumerate())
-        self._handlers = _handlers()
-        self._folder = os.getcwd()  # noqa: PTH109 -- a path object would be made for a comparison only
-
-    def found(self) -> list[str]:
-        """One short phrase for each kind of side effect; [] for a well-behaved module."""
-        folder = os.getcwd()  # noqa: PTH109 -- as above
-        phrases = {
-            "starts threads": [thread.name for thread in threading.enumerate() if thread not in self._threads],
-            "changes signal handlers": [name for name, handler in _handlers().items() if handler != self._handlers[name]],
-            "sets an alarm": ["setitimer"] if any(signal.getitimer(signal.ITIMER_REAL)) else [],
-            "changes the working directory": [folder] if folder != self._folder else [],
-            "leaves child processes": ["fork or subprocess"] if _has_children() else [],
-        }
-        return [f"{phrase} at import ({', '.join(what)})" for phrase, what in phrases.items() if what]
+def _side_effects(before: _Traces) -> list[str]:
+    """One short phrase for each kind of thing that a module has changed, and would change in the worker too; [] for a good one."""
+    changed = {phrase: sorted(name for name, _ in now - before[phrase]) for phrase, now in _traces().items()}
+    return [f"{phrase} at import ({', '.join(names)})" for phrase, names in changed.items() if names]
 
 
-def _handlers() -> dict[str, Any]:
-    return {number.name: signal.getsignal(number) for number in signal.Signals}
+def _traces() -> _Traces:
+    """What an import can change in this process: phrase → (name, identity) of all there is."""
+    return {
+        "starts threads": {(thread.name, id(thread)) for thread in threading.enumerate()},
+        "changes signal handlers": {(number.name, id(signal.getsignal(number))) for number in signal.Signals},
+        "sets an alarm": {("setitimer", True)} if any(signal.getitimer(signal.ITIMER_REAL)) else set(),
+        "changes the working directory": {(os.getcwd(), True)},  # noqa: PTH109 -- a path object would be made for a comparison only
+        "leaves child processes": {("fork or subprocess", True)} if _has_children() else set(),
+    }
 
 
 def _has_children() -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from cronsim import CronSim, CronSimError
 
 from scheduler.triggers.errors import TriggerError
-from scheduler.triggers.fields import CRONTAB, FIELDS, WEEKDAYS, numbers, terms
+from scheduler.triggers.fields import CRONTAB, FIELDS, WEEKDAYS, terms
 from scheduler.triggers.wallclock import Pattern, day_number
 from scheduler.triggers.zones import EPOCH, EPOCH_DAY, LAST_YEAR
 
@@ -99,17 +99,16 @@ def _text(value: object, name: str) -> str:
 
 
 def _from_fields(texts: Mapping[str, str]) -> Pattern:
-    years = _EVERY_YEAR if texts["year"] == "*" else numbers("year", FIELDS["year"], texts["year"])
-    found = {name: numbers(name, field, texts[name]) for name, field in FIELDS.items() if name != "year"}
-    weeks, weekdays = frozenset(found["week"]), found["day_of_week"]
+    years = _EVERY_YEAR if texts["year"] == "*" else FIELDS["year"].numbers(texts["year"])
+    month, _, week, weekdays, hour, minute, second = (field.numbers(texts[name]) for name, field in FIELDS.items() if name != "year")
+    weeks = frozenset(week)
     days, places = (",".join(words) for words in crontab_day(texts["day"]))
     in_month = CronSim(f"0 0 {days.replace('*', '1-31') or '*'} * {places or '*'}", _ANY).match_day
 
     def matches(day: date) -> bool:
         return day.weekday() in weekdays and (len(weeks) == 53 or day.isocalendar().week in weeks) and in_month(day)
 
-    moments = _moments(found["minute"], found["second"])
-    return Pattern(_Days(years, found["month"], matches), found["hour"], moments, _follows(texts["hour"], found["hour"]))
+    return Pattern(_Days(years, month, matches), hour, _moments(minute, second), _follows(texts["hour"], hour))
 
 
 def _from_expression(text: object) -> Pattern:
@@ -119,14 +118,13 @@ def _from_expression(text: object) -> Pattern:
         raise TriggerError(f'expression {str(text)[:_LONGEST]!r} needs five fields ({shape}), such as "0 9 * * mon-fri"', "expression")
     parts = ["0", *parts][-6:]
     try:
-        found = {name: numbers(name, field, part) for (name, field), part in zip(CRONTAB.items(), parts, strict=True)}
+        second, minute, hour, _, month, _ = (field.numbers(part) for field, part in zip(CRONTAB, parts, strict=True))
         matches = CronSim(" ".join(parts), _ANY).match_day
     except TriggerError as error:
         raise TriggerError(f"expression {text!r}: {error}", "expression") from None
     except CronSimError:
         raise TriggerError(f"expression {text!r} never fires: its months have no such day", "expression") from None
-    moments = _moments(found["minute"], found["second"])
-    return Pattern(_Days(_EVERY_YEAR, found["month"], matches), found["hour"], moments, _follows(parts[2], found["hour"]))
+    return Pattern(_Days(_EVERY_YEAR, month, matches), hour, _moments(minute, second), _follows(parts[2], hour))
 
 
 def _follows(text: str, hours: tuple[int, ...]) -> bool:

@@ -21,77 +21,55 @@ class Field(NamedTuple):
     ``special`` matches terms that are no numbers, and ``example`` shows some; whoever reads the days knows what they mean.
     """
 
+    name: str
     low: int
     high: int
     names: tuple[str, ...] = ()
     default: str = "*"
-    special: str = ""
+    special: str = "(?!)"  # matches nothing
     example: str = ""
 
+    def numbers(self, text: str) -> tuple[int, ...]:
+        """The numbers of the field's text, sorted: ``*``, ``a``, ``a-b``, names where it has them, each with ``/step``, and lists."""
+        if self.name == "day_of_week" and re.search(r"\d", text):
+            raise _numeric_weekday(text)
+        plain = [term for term in terms(text) if not re.fullmatch(self.special, term)]
+        return tuple(sorted({number for term in plain for number in self._expand(term)}))
 
-# From the most significant to the least: a field that is not given is ``*`` before the last given one, its default after.
-FIELDS = {
-    "year": Field(1970, 9899),
-    "month": Field(1, 12, MONTHS, "1"),
-    "day": Field(1, 31, (), "1", rf"last|(1st|2nd|3rd|4th|5th|last) ({'|'.join(WEEKDAYS)})", '"last", "1st mon" to "5th sun", "last fri"'),
-    "week": Field(1, 53),
-    "day_of_week": Field(0, 6, WEEKDAYS),
-    "hour": Field(0, 23, (), "0"),
-    "minute": Field(0, 59, (), "0"),
-    "second": Field(0, 59, (), "0"),
-}
-CRONTAB = {
-    "second": FIELDS["second"],
-    "minute": FIELDS["minute"],
-    "hour": FIELDS["hour"],
-    "day-of-month": Field(1, 31, special="lw?", example="L, LW"),
-    "month": FIELDS["month"],
-    "day-of-week": Field(0, 7, (WEEKDAYS[6], *WEEKDAYS[:6]), special=rf"[0-7]l|([0-7]|{'|'.join(WEEKDAYS)})#[1-5]", example="5L, MON#1"),
-}
+    def _expand(self, term: str) -> list[int]:
+        match = _TERM.fullmatch(term)
+        if not match:
+            raise self._wrong(term)
+        first, last, step = match.groups()
+        low = self._number(first) if first else self.low
+        high = self._number(last) if last else self.high if step or not first else low
+        span = list(range(low, high + 1))
+        if not span and self.name == "day_of_week":
+            span = [*range(low, self.high + 1), *range(self.low, high + 1)]
+        if not span:
+            raise self._wrong(term)
+        longest = self.high - self.low
+        if step and not 0 < int(step) <= longest:
+            raise TriggerError(f"{self.name} {term!r}: the step must be from 1 to {longest}; for longer steps use interval", self.name)
+        return span[:: int(step or 1)]
+
+    def _number(self, text: str) -> int:
+        if text in self.names:
+            return self.names.index(text) + self.low
+        if text.isdigit() and len(text) <= 4 and self.low <= int(text) <= self.high:
+            return int(text)
+        raise self._wrong(text)
+
+    def _wrong(self, term: str) -> TriggerError:
+        span = "" if self.name == "day_of_week" else f"{self.low}-{self.high}"
+        names = f"{self.names[0]}-{self.names[-1]}" if self.names else ""
+        allowed = ", ".join(filter(None, [span, names, self.example, "*", "a-b", "*/n"]))
+        hint = did_you_mean(term, self.names)
+        return TriggerError(f"{self.name} {term!r} is not understood: allowed are {allowed} and lists{hint}", self.name)
 
 
 def terms(text: str) -> list[str]:
     return [" ".join(term.split()) for term in text.lower().split(",")]
-
-
-def numbers(name: str, field: Field, text: str) -> tuple[int, ...]:
-    """The numbers of one field's text, sorted: ``*``, ``a``, ``a-b``, names where it has them, each with ``/step``, and lists."""
-    if name == "day_of_week" and re.search(r"\d", text):
-        raise _numeric_weekday(text)
-    plain = [term for term in terms(text) if not (field.special and re.fullmatch(field.special, term))]
-    return tuple(sorted({number for term in plain for number in _expand(name, field, term)}))
-
-
-def _expand(name: str, field: Field, term: str) -> list[int]:
-    match = _TERM.fullmatch(term)
-    if not match:
-        raise _wrong(name, field, term)
-    first, last, step = match.groups()
-    low = _number(name, field, first) if first else field.low
-    high = _number(name, field, last) if last else field.high if step or not first else low
-    span = list(range(low, high + 1))
-    if not span and name == "day_of_week":
-        span = [*range(low, field.high + 1), *range(field.low, high + 1)]
-    if not span:
-        raise _wrong(name, field, term)
-    if step and not 0 < int(step) <= field.high - field.low:
-        raise TriggerError(f"{name} {term!r}: the step must be from 1 to {field.high - field.low}; for longer steps use interval", name)
-    return span[:: int(step or 1)]
-
-
-def _number(name: str, field: Field, text: str) -> int:
-    if text in field.names:
-        return field.names.index(text) + field.low
-    if text.isdigit() and len(text) <= 4 and field.low <= int(text) <= field.high:
-        return int(text)
-    raise _wrong(name, field, text)
-
-
-def _wrong(name: str, field: Field, term: str) -> TriggerError:
-    spans = [] if name == "day_of_week" else [f"{field.low}-{field.high}"]
-    spans += [f"{field.names[0]}-{field.names[-1]}"] if field.names else []
-    allowed = ", ".join([*spans, *filter(None, [field.example]), "*", "a-b", "*/n"])
-    return TriggerError(f"{name} {term!r} is not understood: allowed are {allowed} and lists{did_you_mean(term, field.names)}", name)
 
 
 def _numeric_weekday(text: str) -> TriggerError:
@@ -102,3 +80,28 @@ def _numeric_weekday(text: str) -> TriggerError:
         f"day_of_week {text!r} is ambiguous, as crontab counts weekdays from Sunday and APScheduler from Monday: write names, {advice!r}",
         "day_of_week",
     )
+
+
+_DAYS = "|".join(WEEKDAYS)
+# From the most significant to the least: a field that is not given is ``*`` before the last given one, its default after.
+FIELDS = {
+    field.name: field
+    for field in (
+        Field("year", 1970, 9899),
+        Field("month", 1, 12, MONTHS, "1"),
+        Field("day", 1, 31, (), "1", rf"last|(1st|2nd|3rd|4th|5th|last) ({_DAYS})", '"last", "1st mon" to "5th sun", "last fri"'),
+        Field("week", 1, 53),
+        Field("day_of_week", 0, 6, WEEKDAYS),
+        Field("hour", 0, 23, (), "0"),
+        Field("minute", 0, 59, (), "0"),
+        Field("second", 0, 59, (), "0"),
+    )
+}
+CRONTAB = (
+    FIELDS["second"],
+    FIELDS["minute"],
+    FIELDS["hour"],
+    Field("day-of-month", 1, 31, special="lw?", example="L, LW"),
+    FIELDS["month"],
+    Field("day-of-week", 0, 7, (WEEKDAYS[6], *WEEKDAYS[:6]), special=rf"[0-7]l|([0-7]|{_DAYS})#[1-5]", example="5L, MON#1"),
+)
