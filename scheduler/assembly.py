@@ -59,8 +59,11 @@ class BuiltWorker:
         self.runner.close(2.0)
 
 
-def build_worker(plan: WorkerPlan, queue: RunQueue, chores: RunQueue) -> BuiltWorker:
-    """``queue`` is for the conductor's turns alone; ``chores`` (another client) for everything beside them."""
+def build_worker(plan: WorkerPlan, queue: RunQueue, chores: RunQueue, announce: Callable[[float], None] = lambda _: None) -> BuiltWorker:
+    """``queue`` is for the conductor's turns alone; ``chores`` (another client) for everything beside them.
+
+    ``announce`` hears of the nearest deadline of a thread (monotonic seconds) each time it changes.
+    """
     tasks = {task.name: task for task in map(Task.from_dict, plan.tasks)}
     progress = Progress()
     outputs = Outputs(Path(plan.logs), chores.save_log)
@@ -81,6 +84,7 @@ def build_worker(plan: WorkerPlan, queue: RunQueue, chores: RunQueue) -> BuiltWo
         open_output=outputs.open,
         close_output=partial(_close, chores, outputs, progress),
         report=progress.report,
+        announce=announce,
     )
     wake = WakeLine(chores.client, chores.wake_key(plan.name))
     worker = Worker(plan.name, queue, wake, tasks, Limits(*plan.slots), means)

@@ -41,7 +41,7 @@ class WorkerProcess:
         self._news_fd = news_fd
         queue = RunQueue(connect(plan.url, client_name=plan.name, socket_timeout_s=TURN_S), plan.centre)
         chores = RunQueue(connect(plan.url, client_name=f"{plan.name}-chores"), plan.centre)
-        self._built: BuiltWorker = build_worker(plan, queue, chores)
+        self._built: BuiltWorker = build_worker(plan, queue, chores, page.write_deadline)
         self._queue = queue
         self._lease_ms = plan.lease_ms
         self._max_memory = plan.max_memory

@@ -6,6 +6,7 @@ import struct
 import tempfile
 
 _LAYOUT = struct.Struct("dd")  # monotonic time of the last tick, nearest deadline of a Run in a thread
+_DEADLINE = struct.Struct("d")
 
 
 class Page:
@@ -24,6 +25,10 @@ class Page:
 
     def write(self, tick: float, deadline: float) -> None:
         _LAYOUT.pack_into(self._memory, 0, tick, deadline)
+
+    def write_deadline(self, deadline: float) -> None:
+        """Between two ticks: a Run that blocks the whole interpreter from its first step on would let no tick tell of it."""
+        _DEADLINE.pack_into(self._memory, _LAYOUT.size - _DEADLINE.size, deadline)
 
     def read(self) -> tuple[float, float]:
         tick, deadline = _LAYOUT.unpack_from(self._memory, 0)

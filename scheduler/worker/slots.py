@@ -42,6 +42,7 @@ class Means:
     open_output: Callable[[str, int], Callable[[bytes], None]]
     close_output: Callable[[str], None]
     report: Callable[[str, int, int, str], None]
+    announce: Callable[[float], None]  # the nearest deadline of a thread, each time it changes
 
 
 class Slots:
@@ -89,10 +90,15 @@ class Slots:
     def enter_thread(self, attempt: Attempt) -> None:
         attempt.thread = threading.get_ident()
         self._threads[attempt.claim.id] = attempt
+        if attempt.deadline is not None:
+            self._means.announce(self.nearest_deadline())
 
     def leave_thread(self, attempt: Attempt, outcome: Outcome) -> None:
         """The thread has come to its end; a Run that was given up before is discarded."""
-        if self._threads.pop(attempt.claim.id, None) is not None:
+        known = self._threads.pop(attempt.claim.id, None) is not None
+        if attempt.deadline is not None:
+            self._means.announce(self.nearest_deadline())
+        if known:
             self._end(attempt, outcome)
         else:
             self.stuck -= 1

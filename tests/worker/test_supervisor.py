@@ -1,0 +1,356 @@
+"""The supervisor with real worker processes: they die, hang, lose their lease, and are replaced; nothing of them stays behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+
+from scheduler.assembly import WorkerPlan
+from scheduler.core.clock import monotonic
+from scheduler.core.ids import new_id
+from scheduler.core.run import Submission
+from scheduler.core.task import Task
+from scheduler.queue import RunQueue
+from scheduler.store.connect import connect
+from scheduler.worker import supervisor as module
+from scheduler.worker.supervisor import Supervisor
+from scheduler.worker.sweeper import Leases, Sweeper
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = """
+import ctypes, os, subprocess, time
+from pathlib import Path
+from scheduler import current_run, log_execution
+
+def pid(): return os.getpid()
+
+def hold(go):
+    while not Path(go).exists(): time.sleep(0.005)
+    return os.getpid()
+
+def c_nap(seconds):
+    if current_run().token > 1: return "again"
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))  # the whole interpreter stands still: PyDLL keeps its lock
+
+def family(note):
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    Path(note).write_text(f"{os.getpid()} {child.pid}")
+    time.sleep(60)
+
+@log_execution()
+def logged(): print("printed"); current_run().log.info("told")
+
+def deaf(): ctypes.CDLL(None).usleep(2_000_000)
+"""
+TASKS = {
+    **{name: Task(name=name, target=f"crew_tasks:{name}") for name in ("pid", "hold")},
+    "logged": Task(name="logged", target="crew_tasks:logged", log_runs=True),
+    "c_nap": Task(name="c_nap", target="crew_tasks:c_nap", timeout_ms=300, max_attempts=2),
+    "deaf": Task(name="deaf", target="crew_tasks:deaf", timeout_ms=50),
+    "family": Task(name="family", target="crew_tasks:family", executor="processpool"),
+}
+
+
+class Watch:
+    """A supervisor, the sweeper beside it, and the queue they work on."""
+
+    def __init__(self, url: Any, folder: Any, lease_ms: Any = 30_000) -> None:
+        self.folder = folder
+        self.url = url
+        self.clients = []
+        self.queue = self.another_queue()
+        self.queue.define(list(TASKS.values()))
+        self.leases = Leases(lease_ms, lease_ms // 3)
+        self.sweeper = Sweeper(self.another_queue(), TASKS.get, self.leases)
+        self.supervisor = Supervisor("inst", self.plan, self.another_queue(), self.sweeper.rescue, self.leases)
+        self.go = str(folder / "go")
+
+    def another_queue(self) -> Any:
+        self.clients.append(connect(self.url, client_name="watch"))
+        return RunQueue(self.clients[-1], "t")
+
+    def plan(self, name: str) -> Any:
+        plan = WorkerPlan(
+            name=name,
+            centre="t",
+            url=self.url,
+            tasks=[task.to_dict() for task in TASKS.values()],
+            queues=["*"],
+            slots=[6, 2, 4],
+            plugins=str(self.folder),
+            logs=str(self.folder / "logs"),
+            lease_ms=self.leases.lease_ms,
+        )
+        return json.dumps(asdict(plan))
+
+    def until(self, condition: Any, seconds: Any = 20) -> Any:
+        """Supervise until it is true."""
+        deadline = monotonic() + seconds
+        while not (answer := condition()):
+            if monotonic() > deadline:
+                pytest.fail("it did not happen")
+            self.sweeper.step()
+            self.supervisor.wait(min(0.02, self.supervisor.step()))
+        return answer
+
+    def up(self, count: Any = 1) -> Any:
+        """So many workers, in service."""
+        self.supervisor.scale(count)
+        self.until(lambda: sum(worker.ready for worker in self.supervisor.workers.values()) == count)
+        return list(self.supervisor.workers.values())
+
+    def submit(self, task: str, **params: Any) -> Any:
+        run = new_id()
+        assert self.queue.submit([Submission(id=run, task=task, params=json.dumps(params) if params else "")]) == ["ok"]
+        return run
+
+    def running(self, *runs: Any) -> None:
+        self.until(lambda: all(self.queue.get(run).state == "running" for run in runs))
+
+    def end(self, run: str) -> Any:
+        return self.until(lambda: (found := self.queue.get(run)).ended and found)
+
+    def close(self) -> None:
+        self.supervisor.kill()
+        self.until(lambda: not self.supervisor.workers)
+        for client in self.clients:
+            client.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "crew_tasks.py").write_text(PLUGIN)
+    (tmp_path / "crew_tasks.py").chmod(0o644)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return tmp_path
+
+
+@pytest.fixture
+def watches(server: Any, client: redis.Redis, folder: Any) -> Iterator[Any]:
+    made = []
+
+    def make(**options: Any) -> Any:
+        made.append(Watch(server.url, folder, **options))
+        return made[-1]
+
+    yield make
+    for watch in made:
+        watch.close()
+
+
+@pytest.fixture
+def watch(watches: Any) -> Any:
+    return watches()
+
+
+def test_it_starts_workers_that_work(watch: Any) -> None:
+    first, second = watch.up(2)
+    assert {first.name, second.name} == {"inst.1", "inst.2"}
+    run = watch.end(watch.submit("pid"))
+    assert run.result in {first.process.pid, second.process.pid}
+    assert os.getpgid(first.process.pid) == first.process.pid  # Ctrl-C in the terminal is not for it
+
+
+def test_a_killed_worker_is_replaced_at_once_and_its_runs_go_on(watch: Any) -> None:
+    [worker] = watch.up()
+    runs = [watch.submit("hold", go=watch.go) for _ in range(3)]
+    watch.running(*runs)
+    killed_at = monotonic()
+    os.kill(worker.process.pid, signal.SIGKILL)
+    watch.until(lambda: all(watch.queue.get(run).losses == 1 for run in runs))
+    assert monotonic() - killed_at < 1
+    assert list(watch.supervisor.workers) == ["inst.2"]
+    Path(watch.go).touch()
+    ended = [watch.end(run) for run in runs]
+    assert {(run.state, run.attempt, run.claims, run.worker) for run in ended} == {("succeeded", 1, 2, "inst.2")}
+
+
+def test_drain_lets_short_runs_end_and_hands_the_others_back(watch: Any) -> None:
+    [worker] = watch.up()
+    ends, stays = watch.submit("hold", go=watch.go), watch.submit("hold", go="never")
+    watch.running(ends, stays)
+    watch.supervisor.drain(0.7)
+    Path(watch.go).touch()
+    watch.until(lambda: not watch.supervisor.workers)
+    assert worker.process.returncode == 0
+    assert watch.queue.get(ends).state == "succeeded"
+    back = watch.queue.get(stays)
+    assert (back.state, back.reason, back.attempt, back.losses) == ("pending", "shutdown", 0, 0)
+
+
+def test_drain_before_a_worker_is_up(watch: Any) -> None:
+    watch.supervisor.scale(1)
+    watch.supervisor.step()
+    watch.supervisor.drain(5)
+    watch.until(lambda: not watch.supervisor.workers)
+    assert watch.supervisor._made == 1
+
+
+def test_kill_needs_no_patience(watch: Any) -> None:
+    watch.up()
+    run = watch.submit("hold", go=watch.go)
+    watch.running(run)
+    watch.supervisor.kill()
+    watch.until(lambda: not watch.supervisor.workers, seconds=2)
+    assert (watch.queue.get(run).state, watch.queue.get(run).reason) == ("pending", "lost")
+
+
+def test_scaling_down_lets_the_surplus_finish(watch: Any) -> None:
+    first, second = watch.up(2)
+    runs = [watch.submit("hold", go=watch.go) for _ in range(12)]  # all threads of both
+    watch.running(*runs)
+    watch.supervisor.scale(1)
+    watch.until(lambda: second.draining)
+    assert not first.draining
+    assert len(watch.supervisor.workers) == 2  # it still holds Runs
+    Path(watch.go).touch()
+    watch.until(lambda: list(watch.supervisor.workers) == [first.name])
+    assert {watch.end(run).state for run in runs} == {"succeeded"}
+    watch.up(2)
+    assert list(watch.supervisor.workers) == ["inst.1", "inst.3"]
+
+
+def test_workers_that_die_at_once_are_not_restarted_for_ever(watch: Any) -> None:
+    watch.supervisor._config_of = lambda _: "no plan"
+    watch.supervisor.scale(1)
+    watch.until(lambda: watch.supervisor._quick_deaths == 3)
+    assert not watch.supervisor.workers
+    watch.supervisor.step()
+    assert not watch.supervisor.workers  # half a second's pause
+    watch.supervisor._config_of = watch.plan
+    watch.up()
+    assert watch.end(watch.submit("pid")).state == "succeeded"
+
+
+def test_a_run_that_blocks_the_whole_interpreter_costs_its_worker_at_its_deadline(watch: Any, caplog: pytest.LogCaptureFixture) -> None:
+    [worker] = watch.up()
+    neighbour = watch.submit("hold", go=watch.go)
+    watch.running(neighbour)
+    culprit = watch.submit("c_nap", seconds=30)
+    watch.running(culprit)
+    watch.until(lambda: watch.queue.get(neighbour).losses == 1, seconds=4)
+    assert worker.process.returncode == -signal.SIGKILL
+    assert f"worker {worker.name} is blocked by a Run that is over its deadline" in caplog.text
+    guilty = watch.queue.get(culprit)
+    assert (guilty.reason, guilty.attempt, guilty.losses) == ("timed_out", 1, 0)
+    assert guilty.error["message"] == "任务 c_nap 执行超时 (0.3秒)"
+    assert (watch.queue.get(neighbour).attempt, watch.queue.get(neighbour).reason) in {(0, "lost"), (1, "")}
+    Path(watch.go).touch()
+    assert watch.end(neighbour).state == "succeeded"
+    again = watch.end(culprit)
+    assert (again.state, again.result, again.attempt) == ("succeeded", "again", 2)
+
+
+def test_a_worker_that_does_not_tick_is_killed(watches: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    watch = watches(lease_ms=600_000)
+    [worker] = watch.up()
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    watch.supervisor.step()
+    assert worker.process.poll() is None
+    monkeypatch.setattr(module, "monotonic", lambda: monotonic() + module.STALLED_S)
+    watch.until(lambda: worker.process.returncode == -signal.SIGKILL)
+    monkeypatch.undo()
+    assert "has not ticked for 60 s: stalled" in caplog.text
+
+
+def test_without_contact_for_a_lease_no_worker_may_go_on(
+    watches: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = watches(lease_ms=2400)
+    [worker] = watch.up()
+
+    def away(*_: Any) -> None:
+        raise ConnectionError("away")
+
+    monkeypatch.setattr(watch.supervisor._queue, "beat", away)
+    since = monotonic()
+    watch.until(lambda: worker.process.returncode is not None, seconds=3)
+    assert monotonic() - since < 2.4
+    assert "no contact with the store for a lease" in caplog.text
+
+
+def test_a_worker_that_was_declared_dead_is_replaced(watches: Any, caplog: pytest.LogCaptureFixture) -> None:
+    watch = watches(lease_ms=2400)
+    [worker] = watch.up()
+    run = watch.submit("hold", go=watch.go)
+    watch.running(run)
+    watch.another_queue().abandon(worker.name)
+    watch.until(lambda: watch.queue.get(run).worker == "inst.2")
+    assert worker.process.returncode not in (None, 0)
+    Path(watch.go).touch()
+    assert (watch.end(run).state, watch.end(run).losses) == ("succeeded", 1)
+
+
+def test_too_many_stuck_threads_and_the_worker_is_replaced(watch: Any) -> None:
+    [worker] = watch.up()
+    runs = [watch.submit("deaf") for _ in range(5)]
+    watch.until(lambda: worker.draining)
+    assert {watch.end(run).reason for run in runs} == {"timed_out"}
+    watch.until(lambda: list(watch.supervisor.workers) == ["inst.2"])
+    assert worker.process.returncode == 0
+
+
+def test_the_death_of_a_worker_may_be_reported_later(watch: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    [worker] = watch.up()
+    run = watch.submit("hold", go=watch.go)
+    watch.running(run)
+
+    def away(*_: Any) -> None:
+        raise ConnectionError("away")
+
+    monkeypatch.setattr(watch.supervisor._queue, "abandon", away)
+    worker.kill()
+    watch.until(lambda: worker.name not in watch.supervisor.workers)
+    assert "could not be reported dead (away); its lease will tell" in caplog.text
+    monkeypatch.undo()
+    watch.queue.abandon(worker.name)
+    watch.until(lambda: watch.queue.get(run).losses == 1)
+
+
+def test_output_and_lines_of_log_execution_arrive_once(watch: Any) -> None:
+    watch.up()
+    run = watch.end(watch.submit("logged"))
+    lines = watch.queue.read_log(run.id)[1].splitlines()
+    assert [word for line in lines for word in ("开始", "printed", "told", "耗时") if word in line] == ["开始", "printed", "told", "耗时"]
+    assert len(lines) == 4
+
+
+SUPERVISE = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_supervisor import Watch
+from pathlib import Path
+watch = Watch({url!r}, Path({folder!r}))
+watch.up(2)
+print(*[worker.process.pid for worker in watch.supervisor.workers.values()], flush=True)
+watch.until(lambda: False, seconds=60)
+"""
+
+
+def test_nothing_outlives_the_supervisor(watch: Any, folder: Any) -> None:
+    code = SUPERVISE.format(tests=str(Path(__file__).parent), url=watch.url, folder=str(folder))
+    other = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    workers = [int(pid) for pid in other.stdout.readline().split()]
+    runs = [watch.submit("family", note=str(folder / f"note{n}")) for n in range(2)]
+    runs.append(watch.submit("hold", go=watch.go))
+    watch.running(*runs)
+    notes = [folder / f"note{n}" for n in range(2)]
+    watch.until(lambda: all(note.exists() and len(note.read_text().split()) == 2 for note in notes))
+    family = [int(pid) for note in notes for pid in note.read_text().split()]
+    everybody = {psutil.Process(pid) for pid in [*workers, *family]}
+    everybody |= {child for pid in workers for child in psutil.Process(pid).children(recursive=True)}
+    assert len(everybody) >= 6
+    other.kill()
+    other.wait()
+    _, alive = psutil.wait_procs(everybody, timeout=2)
+    assert alive == []
+    other.stdout.close()
