@@ -86,7 +86,8 @@ class Sweeper:
         """The same judge as after any attempt. A Run that was over its deadline did not lose its worker, it cost it."""
         claim = orphan.claim
         task = self._find_task(claim.task) or Task(name=claim.task, target="")
-        ran_ms = (self._seen[0] - orphan.started_ms) if self._seen else 0
+        now_ms = self._now_ms()
+        ran_ms = 0 if now_ms is None else now_ms - orphan.started_ms
         late = task.timeout_ms is not None and ran_ms > task.timeout_ms
         outcome = timed_out(task.name, task.timeout_ms) if late else Outcome(Kind.LOST)
         decision = decide(task, History(claim.attempt, claim.losses, claim.crashes), outcome, self._random)
@@ -104,9 +105,11 @@ class Sweeper:
 
     def _expected_ms(self) -> int | None:
         """What the store's clock should say now; None while leases are not to be trusted."""
-        if self._seen is None or self._clock() < self._trusted_from:
-            return None
-        return round(self._seen[0] + (self._clock() - self._seen[1]) * 1000)
+        return None if self._clock() < self._trusted_from else self._now_ms()
+
+    def _now_ms(self) -> int | None:
+        """The store's clock as it should be by ours, without asking; None before the first sweep."""
+        return None if self._seen is None else round(self._seen[0] + (self._clock() - self._seen[1]) * 1000)
 
     def _watch_clock(self, now_ms: int) -> None:
         """When the server's clock stepped, leases mean nothing until everybody has beaten in the new time."""

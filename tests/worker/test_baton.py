@@ -1,6 +1,7 @@
 """The baton: one conductor at a time, relieved when a Run lasts."""
 
 import threading
+from typing import Any
 
 from scheduler.core.clock import perf_counter
 from scheduler.worker.baton import PATIENCE_S, Baton
@@ -9,14 +10,14 @@ from scheduler.worker.baton import PATIENCE_S, Baton
 class Crew:
     """Conductors that do what the test says, step by step."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.entered = threading.Semaphore(0)
         self.go = threading.Event()
         self.seats = []
         self.held = []
         self.baton = Baton("crew", self.conduct)
 
-    def conduct(self, seat):
+    def conduct(self, seat: Any) -> None:
         self.seats.append(seat)
         self.baton.begin()
         self.entered.release()
@@ -25,7 +26,7 @@ class Crew:
         self.baton.pass_on(seat) if self.held[-1] else None
 
 
-def test_a_long_run_passes_the_baton_to_another_thread():
+def test_a_long_run_passes_the_baton_to_another_thread() -> None:
     crew = Crew()
     crew.baton.start()
     assert crew.entered.acquire(timeout=5)
@@ -42,10 +43,10 @@ def test_a_long_run_passes_the_baton_to_another_thread():
     assert sorted(crew.held) == [False, True]
 
 
-def test_a_stumbling_conductor_goes_on():
+def test_a_stumbling_conductor_goes_on() -> None:
     calls, over = [], threading.Event()
 
-    def conduct(_):
+    def conduct(_: Any) -> None:
         calls.append(1)
         if len(calls) < 3:
             raise RuntimeError("a bug of ours")

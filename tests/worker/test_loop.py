@@ -1,6 +1,7 @@
 """The worker on a real queue: every kind of slot, every way to end, and what it does when the store or the lease is gone."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -9,13 +10,13 @@ from scheduler.core.run import Settlement
 from scheduler.core.states import State
 
 
-def test_a_run_succeeds_with_its_result(lab):
+def test_a_run_succeeds_with_its_result(lab: Any) -> None:
     lab.worker()
     run = lab.end(lab.submit("ok", '{"x": {"a": [1, "ü"]}}'))
     assert (run.state, run.result, run.attempt, run.claims) == ("succeeded", {"a": [1, "ü"]}, 1, 1)
 
 
-def test_an_error_is_told_with_its_traceback(lab):
+def test_an_error_is_told_with_its_traceback(lab: Any) -> None:
     lab.worker()
     run = lab.end(lab.submit("boom"))
     assert (run.state, run.reason) == ("failed", "error")
@@ -23,7 +24,7 @@ def test_an_error_is_told_with_its_traceback(lab):
     assert "lab_tasks.py" in run.error["traceback"]
 
 
-def test_the_last_attempt_ends_in_a_dead_letter(lab):
+def test_the_last_attempt_ends_in_a_dead_letter(lab: Any) -> None:
     lab.worker()
     run = lab.submit("twice")
     lab.until(lambda: lab.queue.get(run).state in ("delayed", "dead"))
@@ -33,24 +34,24 @@ def test_the_last_attempt_ends_in_a_dead_letter(lab):
 
 
 @pytest.mark.parametrize(("task", "result"), [("co", 1), ("alone", None)])
-def test_other_slots(lab, task, result):
+def test_other_slots(lab: Any, task: str, result: Any) -> None:
     lab.worker()
     run = lab.end(lab.submit(task))
     assert (run.state, run.result) == ("succeeded", result)
 
 
-def test_many_short_runs_need_one_thread(lab):
+def test_many_short_runs_need_one_thread(lab: Any) -> None:
     built = lab.worker()
     runs = [lab.submit("note", json.dumps({"x": n})) for n in range(300)]
     for run in runs:
         assert lab.end(run).state == "succeeded"
     import lab_tasks
 
-    assert lab_tasks.SEEN == list(range(300))  # strictly in order, too
+    assert list(range(300)) == lab_tasks.SEEN  # strictly in order, too
     assert built.worker.finished == 300
 
 
-def test_long_runs_get_threads_of_their_own_up_to_the_limit(lab):
+def test_long_runs_get_threads_of_their_own_up_to_the_limit(lab: Any) -> None:
     lab.worker()
     runs = [lab.submit("hold") for _ in range(6)]
     lab.until(lambda: sum(lab.queue.get(run).state == "running" for run in runs) == 4)
@@ -61,7 +62,7 @@ def test_long_runs_get_threads_of_their_own_up_to_the_limit(lab):
     assert {lab.end(run).result for run in runs} == {"held"}
 
 
-def test_a_loop_in_python_is_broken_at_its_deadline(lab):
+def test_a_loop_in_python_is_broken_at_its_deadline(lab: Any) -> None:
     built = lab.worker()
     run = lab.end(lab.submit("spin"))
     assert (run.state, run.reason) == ("failed", "timed_out")
@@ -70,7 +71,7 @@ def test_a_loop_in_python_is_broken_at_its_deadline(lab):
     lab.until(lambda: built.worker.slots.stuck == 0)  # the thread was interrupted and came back
 
 
-def test_a_call_into_c_is_given_up_and_its_late_result_discarded(lab):
+def test_a_call_into_c_is_given_up_and_its_late_result_discarded(lab: Any) -> None:
     built = lab.worker()
     run = lab.end(lab.submit("deaf"))
     assert (run.state, run.reason) == ("failed", "timed_out")
@@ -81,7 +82,7 @@ def test_a_call_into_c_is_given_up_and_its_late_result_discarded(lab):
 
 
 @pytest.mark.parametrize("task", ["co_late", "co_deaf"])
-def test_a_coroutine_is_cancelled_at_its_deadline(lab, task):
+def test_a_coroutine_is_cancelled_at_its_deadline(lab: Any, task: str) -> None:
     lab.worker()
     run = lab.end(lab.submit(task))
     assert (run.state, run.reason) == ("failed", "timed_out")
@@ -89,7 +90,7 @@ def test_a_coroutine_is_cancelled_at_its_deadline(lab, task):
 
 
 @pytest.mark.parametrize("task", ["polite", "co_forever"])
-def test_cancel_reaches_a_running_run(lab, task):
+def test_cancel_reaches_a_running_run(lab: Any, task: str) -> None:
     lab.worker()
     run = lab.submit(task)
     lab.running(run)
@@ -98,7 +99,7 @@ def test_cancel_reaches_a_running_run(lab, task):
     assert (ended.state, ended.reason) == ("cancelled", "not needed")
 
 
-def test_a_run_that_never_looked_and_succeeded_wins_over_a_late_cancel(lab):
+def test_a_run_that_never_looked_and_succeeded_wins_over_a_late_cancel(lab: Any) -> None:
     lab.worker()
     run = lab.submit("hold")
     lab.running(run)
@@ -109,7 +110,7 @@ def test_a_run_that_never_looked_and_succeeded_wins_over_a_late_cancel(lab):
     assert lab.end(run).state == "succeeded"
 
 
-def test_output_and_progress_are_published(lab):
+def test_output_and_progress_are_published(lab: Any) -> None:
     lab.worker()
     run = lab.end(lab.submit("talk"))
     total, tail = lab.queue.read_log(run.id)
@@ -117,14 +118,14 @@ def test_output_and_progress_are_published(lab):
     assert (run.progress, run.progress_message) == (40, "two of five")
 
 
-def test_an_unknown_target_is_refused_not_retried(lab):
+def test_an_unknown_target_is_refused_not_retried(lab: Any) -> None:
     lab.worker()
     run = lab.end(lab.submit("missing"))
     assert (run.state, run.reason) == ("failed", "refused")
     assert "nothing" in run.error["message"]
 
 
-def test_drain_hands_back_what_stopped_half_way(lab):
+def test_drain_hands_back_what_stopped_half_way(lab: Any) -> None:
     built = lab.worker()
     run = lab.submit("polite")
     lab.running(run)
@@ -134,7 +135,7 @@ def test_drain_hands_back_what_stopped_half_way(lab):
     assert (back.state, back.reason, back.attempt, back.claims) == ("pending", "shutdown", 0, 1)
 
 
-def test_abort_hands_back_what_does_not_listen(lab):
+def test_abort_hands_back_what_does_not_listen(lab: Any) -> None:
     built = lab.worker()
     run = lab.submit("hold")
     lab.running(run)
@@ -146,7 +147,7 @@ def test_abort_hands_back_what_does_not_listen(lab):
     assert lab.running(run).worker == "w2"
 
 
-def test_a_fenced_worker_drops_everything(lab):
+def test_a_fenced_worker_drops_everything(lab: Any) -> None:
     built = lab.worker()
     run = lab.submit("polite")
     lab.running(run)
@@ -157,11 +158,11 @@ def test_a_fenced_worker_drops_everything(lab):
     assert [orphan.claim.id for orphan in lab.queue.orphans("w1")] == [run]
 
 
-def test_a_lost_reply_neither_loses_nor_doubles(lab, monkeypatch):
+def test_a_lost_reply_neither_loses_nor_doubles(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     built = lab.worker()
     turn, dropped = built.worker._queue.turn, []
 
-    def lossy(*args):
+    def lossy(*args: Any) -> Any:
         answer = turn(*args)
         if (answer.claims or args[3]) and len(dropped) < 6:
             dropped.append(answer)
@@ -179,7 +180,7 @@ def test_a_lost_reply_neither_loses_nor_doubles(lab, monkeypatch):
     assert [x for x in lab_tasks.SEEN if str(x).startswith("lossy")] == [f"lossy{n}" for n in range(20)]
 
 
-def test_what_the_store_believes_and_we_do_not_know_goes_back(lab):
+def test_what_the_store_believes_and_we_do_not_know_goes_back(lab: Any) -> None:
     built = lab.worker()
     lab.end(lab.submit("ok"))
     run = lab.submit("hold", delay_ms=3_600_000)
@@ -193,7 +194,7 @@ def test_what_the_store_believes_and_we_do_not_know_goes_back(lab):
     assert lab.queue.get(run).state == "pending"
 
 
-def test_the_housekeeper_hears_a_cancel_that_nobody_called(lab):
+def test_the_housekeeper_hears_a_cancel_that_nobody_called(lab: Any) -> None:
     built = lab.worker()
     run = lab.submit("polite")
     lab.running(run)
@@ -204,7 +205,7 @@ def test_the_housekeeper_hears_a_cancel_that_nobody_called(lab):
     assert lab.end(run).reason == "by hand"
 
 
-def test_after_two_losses_a_run_is_alone_in_a_process(lab):
+def test_after_two_losses_a_run_is_alone_in_a_process(lab: Any) -> None:
     run = lab.submit("ok")
     for n in range(2):
         from scheduler.core.ports import Enrolment, Free
@@ -218,7 +219,7 @@ def test_after_two_losses_a_run_is_alone_in_a_process(lab):
     assert built.runner.children == 0  # fresh, for this attempt alone
 
 
-def test_a_worker_that_retires_lets_its_runs_finish(lab):
+def test_a_worker_that_retires_lets_its_runs_finish(lab: Any) -> None:
     built = lab.worker()
     run = lab.submit("hold")
     lab.running(run)
