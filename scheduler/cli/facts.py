@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from scheduler.core.errors import RunNotFoundError, SchedulerError, UnknownTaskError
+from scheduler.core.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from scheduler.center import SchedulerCenter
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 Fact = dict[str, Any]
 
-RUN = "id task state reason attempt created duration_ms outcome"  # the columns of a Run in a table
+RUN = "id task state reason created duration_ms outcome"  # the columns of a Run in a table
 
 
 def run_of(center: "SchedulerCenter", run_id: str) -> "Run":
@@ -56,15 +57,8 @@ class Tasks:
         schedule, entry = self.schedule(name), self._entries.get(name)
         own = {key: getattr(entry.config, key) for key in ("executor", "queue", "description")} if entry else {}
         words = describe(schedule.trigger, schedule.args, schedule.timezone, self._session.lang) if schedule else ""
-        broken = self._center.catalogue.broken.get(name, "")
-        return {
-            "name": name,
-            "state": self._state(name),
-            "broken": broken,
-            "trigger": words,
-            "next": next(iter(self.next(name, 1)), None),
-            **own,
-        }
+        facts = {"name": name, "state": self._state(name), "broken": self._center.catalogue.broken.get(name, ""), "trigger": words}
+        return facts | {"next": next(iter(self.next(name, 1)), None)} | own
 
     def details(self, name: str) -> Fact:
         """The row, the whole policy as it is in force, and the layers around ``run``."""
@@ -113,9 +107,7 @@ def queue_facts(session: "Session", center: "SchedulerCenter", stats: "Stats") -
 
 def held_back(session: "Session", stats: "Stats") -> list[Fact]:
     """Runs behind a closed gate: why, and until when."""
-    return [
-        {"lane": lane.lane, "reason": lane.reason, "until": session.when(lane.until_ms), "waiting": lane.depth} for lane in stats.closed
-    ]
+    return [{"lane": of.lane, "reason": of.reason, "until": session.when(of.until_ms), "waiting": of.depth} for of in stats.closed]
 
 
 def worker_facts(session: "Session", center: "SchedulerCenter", stats: "Stats") -> list[Fact]:
@@ -128,25 +120,17 @@ def worker_facts(session: "Session", center: "SchedulerCenter", stats: "Stats") 
     for worker, signs in seen.items():
         known = queue.client.hgetall(f"{queue.prefix}w:{worker}")
         place = {"host": known.get("host", ""), "pid": int(known.get("pid", 0)), "slots": int(known.get("slots", 0))}
-        started = session.when(float(known.get("started", 0)))
-        queues = known.get("queues", "").strip(",")
-        rows.append(
-            {
-                "id": worker,
-                **place,
-                "queues": queues,
-                "running": signs.runs,
-                "started": started,
-                "lease_age_ms": max(0, lease_ms - signs.lease_ms),
-            }
-        )
+        work = {
+            "queues": known.get("queues", "").strip(","),
+            "running": signs.runs,
+            "started": session.when(float(known.get("started", 0))),
+        }
+        rows.append({"id": worker, **place, **work, "lease_age_ms": max(0, lease_ms - signs.lease_ms)})
     return rows
 
 
 def require_name(name: str, known: Iterable[str], error: type[SchedulerError], kind: str) -> None:
     """``error`` unless ``name`` is known; it says the nearest that is."""
-    from scheduler.settings.nearest import did_you_mean
-
     names = sorted(known)
     if name not in names:
         raise error(f"no {kind} named {name!r}{did_you_mean(name, names)}; known are: {', '.join(names) or 'none'}")

@@ -45,14 +45,15 @@ class Printer:
             elif event.type in TERMINAL:
                 self._untold[event.type] += 1
 
-    def say(self, line: str | None) -> None:
+    def say(self, line: str) -> None:
         """One line more; it is lost where too many wait already."""
         with suppress(queue.Full):
             self._lines.put_nowait(line)
 
     def close(self) -> None:
         """Wait for the last lines, but not for a terminal that has stopped."""
-        self.say(None)
+        with suppress(queue.Full):
+            self._lines.put(None, timeout=_PATIENCE_S)
         self._thread.join(_PATIENCE_S)
 
     def _sum_up(self) -> None:

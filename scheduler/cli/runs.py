@@ -107,14 +107,19 @@ def purge(ctx: typer.Context, some: Some = None, every: Every = False) -> None:
         session.out.done("{purged} deleted", {"purged": count})
 
 
-def report_ends(session: Session, center: "SchedulerCenter", runs: Sequence[str], timeout_s: float) -> None:
+def report_ends(session: Session, center: "SchedulerCenter", runs: Sequence[str], timeout_s: float, *, one: bool = False) -> None:
     """Wait, on a terminal with a line that says how far they are, and show how they ended; exit code 1 unless all succeeded."""
     from rich.console import Console
+    from rich.text import Text
 
     deadline = monotonic() + timeout_s
     with Console(stderr=True).status("…") as status:
-        ended = [_end_of(center, run, deadline, status.update) for run in runs]
-    session.out.rows([run_facts(session, run) for run in ended], "id state reason duration_ms outcome")
+        ended = [_end_of(center, run, deadline, lambda words: status.update(Text(words))) for run in runs]
+    facts = [run_facts(session, run) for run in ended]
+    if one and session.as_json:
+        session.out.json(facts[0])
+    else:
+        session.out.rows(facts, "id state reason duration_ms outcome")
     if any(run.state != State.SUCCEEDED for run in ended):
         raise typer.Exit(1)
 

@@ -79,16 +79,14 @@ class Screen:
 
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         for column in columns:
-            table.add_column(self._label(column), no_wrap=column != columns[-1])  # the last gives way on a narrow terminal
+            label = self.tr(column.removesuffix("_ms").replace("_", " "))
+            table.add_column(label, no_wrap=column != columns[-1])  # the last gives way on a narrow terminal
         for row in rows:
             table.add_row(*(self._cell(column, row.get(column)) for column in columns))
         console = Console(highlight=False)
         if not console.is_terminal:
             console.width = _PIPE_WIDTH
         console.print(table)
-
-    def _label(self, key: str) -> str:
-        return self.tr(key.removesuffix("_ms").replace("_", " "))
 
     def _cell(self, key: str, value: object) -> "Text":
         from rich.text import Text
@@ -105,7 +103,7 @@ class Screen:
         if isinstance(value, bool):
             return self.tr("yes" if value else "no")
         if isinstance(value, datetime):
-            return f"{value:%Y-%m-%d %H:%M:%S}"
+            return f"{value:%m-%d %H:%M:%S}"
         if key.endswith("_ms") and isinstance(value, int | float):
             return format_ms(value if value < 10_000 else round(value, -3))
         return value if isinstance(value, str) else _text(value)

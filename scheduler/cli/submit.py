@@ -46,7 +46,7 @@ def submit(  # noqa: PLR0913, PLR0917  # each is an option
         if not center.stats()["workers"]:
             session.out.note("No worker is running; the Run waits for one: scheduler serve")
         if wait:
-            report_ends(session, center, [run], timeout)
+            report_ends(session, center, [run], timeout, one=True)
 
 
 def submit_task(ctx: typer.Context, task_type: TaskType, params: Params = "{}", priority: Priority = 5) -> None:

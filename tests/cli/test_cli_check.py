@@ -122,7 +122,7 @@ def test_a_new_plugin_runs_as_it_is(desk: Any, working: Any) -> None:
     working.shutdown()
     with desk.center() as center:
         center.start(["worker"])
-        run = desk.json("submit", "hello_there", "--params", '{"who": "me"}', "--wait")[0]
+        run = desk.json("submit", "hello_there", "--params", '{"who": "me"}', "--wait")
     assert run["result"] == {"greeted": "me", "times": 3}
     assert "hello, me (3)" in desk("runs", "logs", run["id"]).stdout
 

@@ -57,7 +57,7 @@ def test_purge_asks_first(desk: Any) -> None:
 
 def test_a_wrong_queue_names_the_nearest(desk: Any) -> None:
     for verb in ("show", "pause", "resume", "purge"):
-        assert "no queue named 'defalt'; did you mean default?" in desk("queues", verb, "defalt", code=1).stderr
+        assert "no queue named 'defalt'; did you mean 'default'?" in desk("queues", verb, "defalt", code=1).stderr
 
 
 def test_stats_are_lines_of_key_and_value(desk: Any, working: Any) -> None:

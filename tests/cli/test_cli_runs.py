@@ -19,7 +19,7 @@ def until(condition: Any, timeout_s: float = 10) -> None:
 
 
 def dead_run(desk: Any) -> str:
-    return desk.json("submit", "twice", "--params", '{"fail": true}', "--wait", code=1)[0]["id"]
+    return desk.json("submit", "twice", "--params", '{"fail": true}', "--wait", code=1)["id"]
 
 
 # ── submit ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -75,7 +75,7 @@ def test_an_id_twice_with_another_body_is_a_conflict(desk: Any) -> None:
 
 
 def test_submit_and_wait(desk: Any, working: Any) -> None:
-    ended = desk.json("submit", "greet", "--wait")[0]
+    ended = desk.json("submit", "greet", "--wait")
     assert (ended["state"], ended["result"]) == ("succeeded", {"greeted": "world"})
     result = desk("submit", "greet", "--params", '{"fail": true}', "--wait", code=1)
     assert "ValueError: no luck" in result.stdout
@@ -94,7 +94,7 @@ def test_submit_task_speaks_as_older_scripts_expect(desk: Any) -> None:
 
 
 def test_list_filters(desk: Any, working: Any) -> None:
-    good, bad = desk.json("submit", "greet", "--wait")[0]["id"], dead_run(desk)
+    good, bad = desk.json("submit", "greet", "--wait")["id"], dead_run(desk)
     assert {run["id"] for run in desk.json("runs", "list")} == {good, bad}
     assert [run["id"] for run in desk.json("runs", "list", "--state", "dead")] == [bad]
     assert [run["id"] for run in desk.json("runs", "list", "--task", "greet")] == [good]
@@ -121,12 +121,12 @@ def test_an_unknown_run(desk: Any) -> None:
 
 
 def test_control_characters_reach_no_terminal(desk: Any, working: Any) -> None:
-    run = desk.json("submit", "greet", "--params", json.dumps({"who": "a\x1b[2Jb"}), "--wait")[0]["id"]
+    run = desk.json("submit", "greet", "--params", json.dumps({"who": "a\x1b[2Jb"}), "--wait")["id"]
     assert "\x1b" not in desk("runs", "show", run).stdout + desk("runs", "list").stdout
 
 
 def test_logs(desk: Any, working: Any) -> None:
-    run = desk.json("submit", "greet", "--params", '{"lines": 2}', "--wait")[0]["id"]
+    run = desk.json("submit", "greet", "--params", '{"lines": 2}', "--wait")["id"]
     assert desk("runs", "logs", run).stdout == "hello world 0\nhello world 1\n"
     assert desk("runs", "logs", "-f", run).stdout == "hello world 0\nhello world 1\n"
 
@@ -137,7 +137,7 @@ def test_logs_of_two_attempts(desk: Any, working: Any) -> None:
 
 
 def test_logs_that_were_written_elsewhere_come_from_the_store(desk: Any, working: Any) -> None:
-    run = desk.json("submit", "greet", "--wait")[0]["id"]
+    run = desk.json("submit", "greet", "--wait")["id"]
     desk.configure(logging={"dir": "elsewhere"})
     assert desk("runs", "logs", run).stdout == "hello world 0\n"
 
@@ -165,7 +165,7 @@ def test_cancel(desk: Any, working: Any) -> None:
 
 
 def test_what_has_ended_cannot_be_cancelled(desk: Any, working: Any) -> None:
-    run = desk.json("submit", "greet", "--wait")[0]["id"]
+    run = desk.json("submit", "greet", "--wait")["id"]
     result = desk("runs", "cancel", run, code=1)
     assert f"cannot be cancelled: {run}" in result.stderr
 
@@ -175,7 +175,7 @@ def test_retry(desk: Any, working: Any) -> None:
     assert desk("runs", "retry", run).stdout == f"{run}: starts over\n"
     desk("runs", "wait", run, code=1)
     assert working.get_run(run).claims == 4
-    good = desk.json("submit", "greet", "--wait")[0]["id"]
+    good = desk.json("submit", "greet", "--wait")["id"]
     assert "it succeeded" in desk("runs", "retry", good, code=1).stderr
 
 
@@ -202,5 +202,5 @@ def test_dead_letters(desk: Any, working: Any) -> None:
 def test_dead_wants_to_know_which(desk: Any, working: Any) -> None:
     for words in ([], ["x", "--all"]):
         assert "--all" in desk("dead", "purge", *words, code=2).stderr
-    run = desk.json("submit", "greet", "--wait")[0]["id"]
+    run = desk.json("submit", "greet", "--wait")["id"]
     assert "is not dead but succeeded" in desk("dead", "purge", run, code=1).stderr

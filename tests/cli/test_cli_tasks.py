@@ -58,7 +58,7 @@ def test_a_paused_task_does_not_fire_but_can_be_run(desk: Any, working: Any) -> 
     row = next(row for row in desk.json("tasks", "list") if row["name"] == "greet")
     assert (row["state"], row["next"]) == ("paused", None)
     assert working.book.paused_schedules() == {"greet"}
-    assert desk.json("tasks", "run", "greet", "--wait")[0]["state"] == "succeeded"
+    assert desk.json("tasks", "run", "greet", "--wait")["state"] == "succeeded"
     assert "greet is resumed" in desk("tasks", "resume", "greet").stdout
     assert working.book.paused_schedules() == set()
 
@@ -76,7 +76,7 @@ def test_a_held_task_does_not_run(words: list[str], desk: Any, working: Any) -> 
 @pytest.mark.parametrize("words", [["show"], ["pause"], ["resume"], ["next"], ["run"]])
 def test_a_wrong_name_names_the_nearest(words: list[str], desk: Any) -> None:
     result = desk("tasks", *words, "gret", code=2)
-    assert "no task named 'gret'; did you mean greet?" in result.stderr
+    assert "no task named 'gret'; did you mean 'greet'?" in result.stderr
     assert result.stdout == ""
 
 

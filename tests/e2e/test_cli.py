@@ -1,11 +1,15 @@
 """run.py from a newcomer's first plugin to Ctrl-C: real processes, an embedded store in a folder, and nothing left behind."""
 
+import fcntl
 import json
 import os
+import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
+from scheduler import __version__
 from scheduler.core.clock import monotonic, sleep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,10 +66,8 @@ class Place:
     def json(self, *words: str, code: int = 0) -> Any:
         return json.loads(self.run(*words, "-o", "json", code=code).stdout)
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [*self.command, *words], cwd=ROOT, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+    def start(self, *words: str, stdout: int = subprocess.PIPE) -> "subprocess.Popen[str]":
+        process = subprocess.Popen([*self.command, *words], cwd=ROOT, env=self.env, stdout=stdout, stderr=subprocess.DEVNULL, text=True)
         self.started.append(process)
         return process
 
@@ -128,7 +131,7 @@ def test_the_first_day(place: Place) -> None:
     assert rows["next"].endswith("hello")
     assert get(rows["open"] + "/livez")[0] == 200
 
-    run = place.json("submit", "hello", "--params", '{"who": "you"}', "--wait", "--timeout", "30")[0]
+    run = place.json("submit", "hello", "--params", '{"who": "you"}', "--wait", "--timeout", "30")
     assert run["result"] == {"greeted": "you", "times": 3}
     assert place.json("runs", "wait", early.stdout.strip())[0]["state"] == "succeeded"
     assert "hello, you (3)" in place.run("runs", "logs", run["id"]).stdout
@@ -149,6 +152,37 @@ def test_the_first_day(place: Place) -> None:
     assert gone(processes)
     assert place.store_pid() == 0
     assert '"message"' in (place.folder / "logs" / "scheduler.log").read_text().splitlines()[0]
+
+
+def test_on_a_terminal(place: Place) -> None:
+    """Colours, Chinese, and lines that are cut instead of wrapped."""
+    place.plugin("wordy", "def run():\n    return 'x' * 300\n")
+    place.tasks("tasks: {wordy: {trigger: none}}")
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 60, 0, 0))
+    place.env |= {"LANG": "zh_CN.UTF-8", "TERM": "xterm-256color"}
+    service = place.start(stdout=theirs)
+    os.close(theirs)
+    try:
+        seen = read_until(ours, "Ctrl+C 等待")
+        assert "\x1b[32m✓ 1 个正常" in seen
+        place.run("submit", "wordy", "--wait")
+        line = next(line for line in read_until(ours, "…").splitlines() if "成功" in line)
+        assert len(re.sub(r"\x1b\[[\d;]*m", "", line)) <= 60
+        service.send_signal(signal.SIGINT)
+        assert "已停止" in read_until(ours, "已停止")
+        assert service.wait(timeout=10) == 0
+    finally:
+        os.close(ours)
+
+
+def read_until(terminal: int, text: str) -> str:
+    """What the terminal shows, up to the text; reading blocks until there is more."""
+    seen = b""
+    deadline = monotonic() + 20
+    while text.encode() not in seen and monotonic() < deadline:
+        seen += os.read(terminal, 65536)
+    return seen.decode()
 
 
 def test_a_second_ctrl_c_stops_at_once(place: Place) -> None:
@@ -190,6 +224,11 @@ def test_a_taken_port_is_refused_before_anything_runs(place: Place) -> None:
     assert "SCHEDULER__WEB__PORT" in refused.stderr
     assert refused.stdout == ""
     assert place.store_pid() == 0
+
+
+def test_it_is_a_module_too() -> None:
+    done = subprocess.run([sys.executable, "-m", "scheduler", "--version"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == __version__
 
 
 def test_start_workers_beside_another_instance(place: Place) -> None:
