@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scheduler.center import SchedulerCenter
-    from scheduler.core.errors import FatalError, RetryableError
+    from scheduler.core.errors import (
+        ConfigError,
+        ConflictError,
+        FatalError,
+        IntakeClosedError,
+        ParamsError,
+        RetryableError,
+        RunNotFoundError,
+        SchedulerError,
+        StoreError,
+        UnknownTaskError,
+        WaitTimeoutError,
+    )
     from scheduler.decorators import gpu_gate, log_execution, monitor_task, rate_limit, retry, timeout
     from scheduler.plugins.base_task import BaseTask
     from scheduler.worker.context import current_run, should_stop
@@ -14,9 +26,18 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BaseTask",
+    "ConfigError",
+    "ConflictError",
     "FatalError",
+    "IntakeClosedError",
+    "ParamsError",
     "RetryableError",
+    "RunNotFoundError",
     "SchedulerCenter",
+    "SchedulerError",
+    "StoreError",
+    "UnknownTaskError",
+    "WaitTimeoutError",
     "current_run",
     "gpu_gate",
     "log_execution",
@@ -30,8 +51,6 @@ __all__ = [
 _HOMES = {
     "SchedulerCenter": "scheduler.center",
     "BaseTask": "scheduler.plugins.base_task",
-    "FatalError": "scheduler.core.errors",
-    "RetryableError": "scheduler.core.errors",
     "current_run": "scheduler.worker.context",
     "should_stop": "scheduler.worker.context",
 }
@@ -40,4 +59,5 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'scheduler' has no attribute {name!r}")
-    return getattr(import_module(_HOMES.get(name, "scheduler.decorators")), name)
+    usual = "scheduler.core.errors" if name.endswith("Error") else "scheduler.decorators"
+    return getattr(import_module(_HOMES.get(name, usual)), name)

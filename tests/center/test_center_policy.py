@@ -76,9 +76,10 @@ class TestDecorators:
         assert center.task("flaky").backoff.interval_ms == 10  # what YAML does not say is the decorator's
 
     def test_defaults_of_the_file_lose_against_decorators(self, desk: Any) -> None:
-        center = desk.center(
-            'defaults: {max_attempts: 9, timeout: 7}\\ntasks: {both: {module: "decorated:both", trigger: none}}'.replace("\\n", "\n")
-        )
+        center = desk.center("""\
+            defaults: {max_attempts: 9, timeout: 7}
+            tasks: {both: {module: "decorated:both", trigger: none}}
+            """)
         assert set(center.catalogue.tasks) == {"both"}
         assert (center.task("both").max_attempts, center.task("both").timeout_ms) == (2, 60_000)
 
@@ -136,7 +137,7 @@ def test_a_concurrency_key_bounds_what_is_at_work(desk: Any) -> None:
 
 def test_a_rate_limit_holds(desk: Any) -> None:
     center = desk.started({"simple": {"trigger": "none", "rate_limit": "2/400ms"}})
-    runs = [center.submit("simple") for _ in range(4)]
+    runs = center.submit_many(["simple"] * 4)
     started = sorted(center.wait(run).started_ms for run in runs)
     assert started[1] - started[0] < 150  # a burst of two
     assert started[3] - started[0] >= 400  # then one every 200 ms
