@@ -170,4 +170,5 @@ def plan_for(center: "SchedulerCenter", name: str, leases: Leases) -> WorkerPlan
         lease_ms=leases.lease_ms,
         max_memory=settings.worker.max_memory,
         host_pid=os.getpid(),
+        pid=os.getpid(),  # a worker process puts its own in its place
     )

@@ -22,7 +22,7 @@ from scheduler.worker.supervisor import Supervisor
 
 log = logging.getLogger("scheduler")
 
-INTERRUPT_GRACE_S = 3.0  # Ctrl-C: somebody is waiting at the terminal
+INTERRUPT_GRACE_S = 2.5  # Ctrl-C: somebody is waiting at the terminal
 KILL_S = 6.0
 GATHER_S = 0.05  # events are read in bunches: waking up for each would take the processor from the Run that it tells of
 REVIVE_AFTER = 3  # rounds without an answer from an embedded server before we look whether it lives

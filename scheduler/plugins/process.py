@@ -41,10 +41,12 @@ def run_child(python: str, request: Mapping[str, Any], start_s: float, silence_s
             env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},  # noqa: PTH109 -- a str is needed
             start_new_session=True,
         )
-        late_s = _watch(process, answers, start_s, silence_s)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        code = process.wait()
+        try:
+            late_s = _watch(process, answers, start_s, silence_s)
+        finally:  # also when we are interrupted: nothing of it is left behind
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            code = process.wait()
         # faulthandler escapes what is not ASCII, in file names too.
         last = os.pread(stack.fileno(), _STACK_MAX, 0).decode("unicode_escape", "replace")
         if last.startswith("Timeout"):

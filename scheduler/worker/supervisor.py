@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from scheduler.core.clock import monotonic
@@ -47,8 +48,15 @@ class WorkerProcess:
         self._news, news_end = os.pipe()
         os.set_blocking(self._news, False)
         command = [sys.executable, "-m", "scheduler.worker_process", str(self.page.fd), str(news_end)]
+        path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)  # where we were found, it is found
         # A process group of its own: Ctrl-C in the terminal is for the supervisor, which then stops us in order.
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(self.page.fd, news_end), process_group=0)
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            pass_fds=(self.page.fd, news_end),
+            process_group=0,
+            env={**os.environ, "PYTHONPATH": path},
+        )
         os.close(news_end)
         self.tell(config)
 
