@@ -20,6 +20,7 @@ from scheduler.worker.context import RunContext
 
 OVERRUN_S = 0.3  # between asking a thread to stop at its deadline and giving it up
 GIVE_UP_S = 10.0  # the same after a cancel
+DEAF_S = 0.4  # between asking a coroutine to stop and freeing a loop that does not hear
 _HANDED_BACK = Outcome(Kind.HANDED_BACK)
 
 
@@ -42,7 +43,7 @@ class Means:
     open_output: Callable[[str, int], Callable[[bytes], None]]
     close_output: Callable[[str], None]
     report: Callable[[str, int, int, str], None]
-    announce: Callable[[float], None]  # the nearest deadline of a thread, each time it changes
+    announce: Callable[[float], None]  # the nearest deadline of a thread or coroutine, before a Run begins
 
 
 class Slots:
@@ -50,7 +51,7 @@ class Slots:
 
     def __init__(self, limits: Limits, means: Means, on_end: Callable[[Attempt, Outcome], None]) -> None:
         self.limits = limits
-        self.stuck = 0  # threads that were given up and have not come back
+        self.stuck = 0  # threads that were given up and have not come back, and loops that were blocked
         self._means = means
         self._on_end = on_end
         self._threads: dict[str, Attempt] = {}
@@ -89,9 +90,7 @@ class Slots:
 
     def enter_thread(self, attempt: Attempt) -> None:
         attempt.thread = threading.get_ident()
-        self._threads[attempt.claim.id] = attempt
-        if attempt.deadline is not None:
-            self._means.announce(self.nearest_deadline())
+        self._add(self._threads, attempt)
 
     def leave_thread(self, attempt: Attempt, outcome: Outcome) -> None:
         """The thread has come to its end; a Run that was given up before is discarded."""
@@ -110,7 +109,7 @@ class Slots:
             return
         process = task.slot != "asyncio" or attempt.job.fresh
         table = self._processes if process else self._asyncio
-        table[claim.id] = attempt
+        self._add(table, attempt)
         done = partial(self._ended, table, attempt)
         try:
             if process:
@@ -126,6 +125,11 @@ class Slots:
         elif attempt.stop.on:
             handle.ask(_HANDED_BACK)
 
+    def _add(self, table: dict[str, Attempt], attempt: Attempt) -> None:
+        table[attempt.claim.id] = attempt
+        if attempt.deadline is not None and table is not self._processes:
+            self._means.announce(self.nearest_deadline())
+
     def _ended(self, table: dict[str, Attempt], attempt: Attempt, outcome: Outcome) -> None:
         if table.pop(attempt.claim.id, None) is not None:
             self._end(attempt, pipeline.final(attempt, outcome))
@@ -140,7 +144,7 @@ class Slots:
     # ── Stopping ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def tick(self) -> None:
-        """Stop threads that are over their deadline; give up those that do not listen."""
+        """Stop threads and coroutines that are over their deadline; give up those that do not listen."""
         now = monotonic()
         for attempt in list(self._threads.values()):
             if attempt.why is None and attempt.deadline is not None and now >= attempt.deadline:
@@ -149,10 +153,22 @@ class Slots:
                 patience = OVERRUN_S if attempt.why.kind is Kind.TIMED_OUT else GIVE_UP_S
                 if now - attempt.told_at > patience:
                     self._give_up(attempt, attempt.why)
+        for attempt in list(self._asyncio.values()):
+            self._tick_coroutine(attempt, now)
+
+    def _tick_coroutine(self, attempt: Attempt, now: float) -> None:
+        """Its loop does all this, unless something blocks it."""
+        if attempt.why is None and attempt.deadline is not None and now >= attempt.deadline:
+            attempt.tell(timed_out(attempt.task.name, attempt.task.timeout_ms or 0))
+        elif attempt.why is not None and attempt.handle is not None and now - attempt.told_at > DEAF_S:
+            attempt.handle.stop(attempt.why)
+            self.stuck += 1
+            self._ended(self._asyncio, attempt, attempt.why)
 
     def nearest_deadline(self) -> float:
-        """Monotonic time at which the first Run in a thread should be over; inf when none has a deadline."""
-        return min((a.deadline for a in list(self._threads.values()) if a.deadline is not None), default=float("inf"))
+        """Monotonic time at which the first Run in this very process should be over; inf when none has a deadline."""
+        here = [*self._threads.values(), *self._asyncio.values()]
+        return min((attempt.deadline for attempt in here if attempt.deadline is not None), default=float("inf"))
 
     def cancel(self, told: Mapping[str, str]) -> None:
         """Stop these Runs (id → reason), where we have them."""

@@ -37,6 +37,11 @@ def until(condition: Callable[[], T], within_s: float, what: str) -> T:
     return answer
 
 
+def crowded(seconds: float) -> float:
+    """A limit of this many seconds, for a machine that others use too: longer by its load per core."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def task(function: str, **policy: Any) -> dict[str, Any]:
     """A task of the plugin ``work``, or of ``module:function``; without a trigger of its own."""
     return {"module": function if ":" in function else f"work:{function}", "trigger": "none", **policy}
