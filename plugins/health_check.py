@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 MIB = 1 << 20
 
 
-def run(  # noqa: PLR0913 -- each threshold is a param of the task
+def run(
     *,
     max_cpu_percent: float = 95,
     max_memory_percent: float = 95,

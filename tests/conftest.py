@@ -4,12 +4,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+
+from scheduler.core import clock
 
 
 def server_binary() -> str:
@@ -45,17 +46,19 @@ class Server:
         command = [self.binary, "--port", "0", "--unixsocket", self.socket, "--dir", str(self.directory), "--save", ""]
         command += ["--appendonly", "yes", "--maxmemory-policy", "noeviction", "--hash-max-listpack-value", "4096", *self.args]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                with redis.Redis(unix_socket_path=self.socket) as client:
-                    client.ping()
+        deadline = clock.monotonic() + 10
+        while clock.monotonic() < deadline and self.process.poll() is None:
+            if self._answers():
                 return
-            except (redis.ConnectionError, redis.BusyLoadingError):
-                if self.process.poll() is not None:
-                    break
-                time.sleep(0.005)
+            clock.sleep(0.005)
         pytest.fail(f"the test server did not start: {' '.join(command)}")
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis(unix_socket_path=self.socket) as client:
+                return bool(client.ping())
+        except (redis.ConnectionError, redis.BusyLoadingError):
+            return False
 
     def kill(self) -> None:
         """The power cut: SIGKILL, no goodbye."""

@@ -103,7 +103,9 @@ class RunQueue:
         ``expected_ms``: what the store's clock should say. When it says something else by more than a second, or for None,
         nobody is fenced.
         """
-        now, next_due, fenced, moved = self._call("sweep", most, "" if expected_ms is None else expected_ms, longest_lease_ms, int(thorough))
+        now, next_due, fenced, moved = self._call(
+            "sweep", most, "" if expected_ms is None else expected_ms, longest_lease_ms, int(thorough)
+        )
         return Sweep(int(now), int(next_due), fenced, int(moved))
 
     def retain(self, *, keep: int, keep_ms: int, events: int, most: int = 200) -> int:
