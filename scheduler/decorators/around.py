@@ -1,7 +1,7 @@
 """How the decorators are made: each checks what it stands on, wraps it, and marks the wrapper for the loader."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar, cast
@@ -27,12 +27,20 @@ def decorator(place: str, wrap: Callable[[AnyFunction], AnyFunction], **policy: 
     return decorate
 
 
-def around(func: AnyFunction, guard: Callable[[], AbstractContextManager[object]]) -> AnyFunction:
-    """``func`` with a fresh ``guard()`` entered before and left after each call; ``async def`` stays ``async def``."""
+def around(
+    func: AnyFunction, *, check: Callable[[], object] | None = None, guard: Callable[[], AbstractContextManager[object]] = nullcontext
+) -> AnyFunction:
+    """``func`` with ``check()`` asked before each call, which raises to refuse it, and a fresh ``guard()`` entered for it.
+
+    ``async def`` stays ``async def``, and its check is asked in a thread: it may wait for a server or a driver.
+    """
     if iscoroutinefunction(func):
+        from asyncio import to_thread  # a coroutine function has its loop already; nobody else pays for asyncio
 
         @wraps(func)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if check:
+                await to_thread(check)
             with guard():
                 return await func(*args, **kwargs)
 
@@ -40,27 +48,9 @@ def around(func: AnyFunction, guard: Callable[[], AbstractContextManager[object]
 
         @wraps(func)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if check:
+                check()
             with guard():
                 return func(*args, **kwargs)
-
-    return wrapper
-
-
-def after(check: Callable[[], object], func: AnyFunction) -> AnyFunction:
-    """``func`` with ``check()`` asked before each call, which raises to refuse it; of a coroutine function off its loop."""
-    if iscoroutinefunction(func):
-        from asyncio import to_thread  # a coroutine function has its loop already; nobody else pays for asyncio
-
-        @wraps(func)
-        async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            await to_thread(check)
-            return await func(*args, **kwargs)
-
-    else:
-
-        @wraps(func)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            check()
-            return func(*args, **kwargs)
 
     return wrapper

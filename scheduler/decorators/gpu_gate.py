@@ -8,7 +8,7 @@ from typing import cast
 from scheduler.core.ports import GpuBroker, Inventory
 from scheduler.core.task import GpuNeed
 from scheduler.decorators import arguments
-from scheduler.decorators.around import Function, after, decorator
+from scheduler.decorators.around import Function, around, decorator
 
 
 def gpu_gate(
@@ -31,4 +31,4 @@ def gpu_gate(
         return cast("GpuBroker", gpu.Broker(inventory or gpu.NvmlInventory()))
 
     gpu_policy = {"min_memory_gb": min_memory_gb, "max_utilization": max_utilization, "count": count}
-    return decorator("gpu_gate", lambda func: after(lambda: broker().reserve(func.__qualname__, need), func), gpu=gpu_policy)
+    return decorator("gpu_gate", lambda func: around(func, check=lambda: broker().reserve(func.__qualname__, need)), gpu=gpu_policy)

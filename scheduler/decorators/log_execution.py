@@ -21,7 +21,7 @@ def log_execution(logger: logging.Logger | None = None) -> Callable[[Function], 
         raise TypeError(f"log_execution: {logger!r} is not a logger; write @log_execution() with parentheses")
 
     def wrap(func: AnyFunction) -> AnyFunction:
-        return around(func, lambda: _lines(logger or logging.getLogger(func.__module__), func.__name__))
+        return around(func, guard=lambda: _lines(logger or logging.getLogger(func.__module__), func.__name__))
 
     return decorator("log_execution", wrap, log_runs=True)
 

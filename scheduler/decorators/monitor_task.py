@@ -23,7 +23,7 @@ def monitor_task(task_name: str | None = None, *, registry: "CollectorRegistry |
     def name_of(func: AnyFunction) -> str:
         return task_name or func.__name__
 
-    return decorator("monitor_task", lambda func: around(func, lambda: _measured(registry, name_of(func))), metric=name_of)
+    return decorator("monitor_task", lambda func: around(func, guard=lambda: _measured(registry, name_of(func))), metric=name_of)
 
 
 @contextmanager

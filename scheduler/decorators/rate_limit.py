@@ -7,7 +7,7 @@ from typing import Any
 
 from scheduler.core.marks import marks_of
 from scheduler.decorators import arguments
-from scheduler.decorators.around import AnyFunction, Function, after, decorator
+from scheduler.decorators.around import AnyFunction, Function, around, decorator
 
 _SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "memory")
 
@@ -23,13 +23,13 @@ def rate_limit(max_calls: int, time_window: float | str, *, storage: str | None 
     window_s, rest = divmod(arguments.milliseconds("rate_limit: time_window", time_window, least=1000), 1000)
     if rest:
         raise ValueError(f"rate_limit: time_window: {time_window!r} is not a whole number of seconds")
-    url = _storage_url(storage) if storage else "memory://"
+    url = "memory://" if storage is None else _storage_url(storage)
 
     def with_earlier(func: AnyFunction) -> Any:
         limit, earlier = {"max_calls": max_calls, "time_window": time_window}, marks_of(func).get("rate_limit", [])
         return [limit, *(earlier if isinstance(earlier, list) else [earlier])] if earlier else limit
 
-    return decorator("rate_limit", lambda func: after(_Window(func, max_calls, window_s, url).take, func), rate_limit=with_earlier)
+    return decorator("rate_limit", lambda func: around(func, check=_Window(func, max_calls, window_s, url).take), rate_limit=with_earlier)
 
 
 def _storage_url(storage: str) -> str:
