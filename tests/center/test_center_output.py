@@ -12,7 +12,7 @@ from scheduler import BaseTask, current_run, log_execution
 
 def run(name="you"):
     current_run().log.info("hello %s", name)
-    logging.getLogger("some.library").warning("beware")
+    logging.getLogger("some.package").warning("beware")
     current_run().progress(40, "two of five")
     return current_run().attempt
 
@@ -49,7 +49,7 @@ def test_what_a_run_logs_can_be_read(desk: Any, talking: Any, executor: str) -> 
     total, tail = center.queue.read_log(run.id)
     assert [line.partition(" ")[2].partition(" ")[2] for line in tail.splitlines()] == [
         "INFO run.run: hello you",
-        "WARNING some.library: beware",
+        "WARNING some.package: beware",
     ]
     assert total == len(tail.encode())
     assert (run.progress, run.progress_message) == (40, "two of five")

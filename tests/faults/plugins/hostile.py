@@ -98,14 +98,14 @@ def double_fork() -> None:
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            os.execv("/bin/sleep", ["sleep", "600"])  # noqa: S606
+            os.execv("/bin/sleep", ["sleep", "600"])  # noqa: S606  the point
         os._exit(0)
     os.wait()
 
 
 def leave_a_shell() -> None:
     """Whose child keeps our output open."""
-    subprocess.run("sleep 600 & echo started", shell=True, check=True)  # noqa: S602, S607
+    subprocess.run("sleep 600 & echo started", shell=True, check=True)  # noqa: S602, S607  the point
 
 
 def leave_a_thread() -> None:
@@ -173,7 +173,7 @@ class TwoArguments(Exception):  # noqa: N818  a user's name
         self.second = second
 
 
-class Speechless(Exception):  # noqa: N818
+class Speechless(Exception):  # noqa: N818  its name is its story
     def __str__(self) -> NoReturn:
         raise RuntimeError("no words")
 
@@ -244,4 +244,4 @@ async def stop_the_loop() -> None:
 
 async def leave_tasks() -> None:
     loop = asyncio.get_running_loop()
-    loop.leaked = [asyncio.create_task(asyncio.sleep(600)) for _ in range(100)]  # type: ignore[attr-defined]
+    loop.leaked = [asyncio.create_task(asyncio.sleep(600)) for _ in range(100)]  # type: ignore[attr-defined]  # kept alive on purpose

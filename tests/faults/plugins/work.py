@@ -12,7 +12,7 @@ def note(phase: str) -> None:
     """One line, one write(2): concurrent writers never mix, and what was written survives any kill."""
     run = current_run()
     line = f"{now_ms()} {run.id} {run.token} {phase} {os.getpid()}\n"
-    fd = os.open(os.path.join(os.environ["PYTHON_CLUSTER"], "effects.log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)  # noqa: PTH118
+    fd = os.open(os.path.join(os.environ["PYTHON_CLUSTER"], "effects.log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)  # noqa: PTH118  pathlib costs an import
     try:
         os.write(fd, line.encode())
     finally:
