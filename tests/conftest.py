@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from scheduler.core import clock
+from scheduler.plugins.loader import forget
 
 
 def server_binary() -> str:
@@ -90,7 +91,10 @@ def client(server: Server) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test sees the variables of this shell, nor the plugins of the test before."""
     for name in list(os.environ):
         if name.startswith(("SCHEDULER", "GRID_ASYNC_TASK_")):
             monkeypatch.delenv(name)
+    yield
+    forget()
