@@ -11,23 +11,26 @@ from scheduler.core.run import Strike
 from scheduler.core.states import Reason, State
 from scheduler.core.task import Task
 
-MAX_CRASHES = 3  # a Run that killed its own process so often is poison (Sidekiq Pro's rule)
+MAX_CRASHES = 3  # a crash that is the third strike, earlier losses counted too, makes the Run poison (Sidekiq Pro's rule)
 MAX_LOSSES = 10  # a lost worker is rarely the Run's fault; after two losses it runs isolated, so a culprit crashes alone
 _LOSS_BACKOFF = Backoff(interval_ms=1_000, strategy="exponential", max_delay_ms=60_000)
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a Run has been through, this attempt included."""
+    """What a Run has been through: ``attempt`` is the one that just ended, the strikes are those of earlier ones."""
 
     attempt: int
-    losses: int = 0  # before this attempt, like crashes
-    crashes: int = 0
+    losses: int = 0  # how often its worker died
+    crashes: int = 0  # how often it killed its own process
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The next state. ``burn``: the attempt counts. ``strike``: what is held against it. ``close_lane_ms``: its gate stays shut."""
+    """The next state. ``burn``: the attempt counts. ``strike``: what is held against the Run.
+
+    ``close_lane_ms``: for so long no Run of its lane (the waiting Runs of one task, or task and key) is claimed.
+    """
 
     state: State
     reason: str = ""

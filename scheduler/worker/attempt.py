@@ -1,4 +1,8 @@
-"""One attempt as a pipeline over one value: prepare → enter layers → run in a slot → leave layers → decide → settle."""
+"""One attempt as a pipeline over one value: prepare → enter layers → run in a slot → leave layers → decide → settle.
+
+The steps are functions here; ``slots`` calls them in order. ``call`` runs the user's function for a thread; a process and a
+coroutine have their own way (``child``, ``aio``). ``settlement`` asks ``decide``; the conductor sends what it returns to the queue.
+"""
 
 import json
 import logging
@@ -26,7 +30,7 @@ ISOLATE_AFTER_LOSSES = 2  # a Run that lost two workers runs alone in a process,
 
 
 class Layer(Protocol):
-    """A layer of the stack that the attempt really enters (``decorators.stack``)."""
+    """What surrounds the user's function in an attempt: the GPU gate, the log lines (``decorators.layers``)."""
 
     def enter(self, job: Job) -> Job: ...
 
@@ -127,7 +131,7 @@ def final(attempt: Attempt, outcome: Outcome) -> Outcome:
 
 
 def settlement(attempt: Attempt, outcome: Outcome, random: Random) -> Settlement:
-    """The judge's word, and what is kept of the attempt."""
+    """What ``decide`` says, and what is kept of the attempt, for the queue. A success needs no judge."""
     claim = attempt.claim
     duration_ms = outcome.duration_ms or (perf_counter() - attempt.began) * 1000
     if outcome.kind is Kind.OK and outcome.error is None:
