@@ -35,7 +35,7 @@ def run(
     for problem in problems:
         log.warning("unhealthy: %s", problem)
     if problems and fail_when_unhealthy:
-        raise RuntimeError("; ".join(problems))  # the Run fails, and whoever on_failure names is told
+        raise RuntimeError("; ".join(problems))  # the Run fails, and that is the alarm
     return {"healthy": not problems, "problems": problems, **found}
 
 

@@ -54,6 +54,8 @@ def _add(catalogue: Catalogue, entry: TaskEntry, found: Probe, settings: Setting
     if wrong := check_params(found, entry.config.params, complete=schedule is not None):
         raise PluginError(f"{entry.where('params')}: {'; '.join(wrong)}")
     task = entry.to_task(found.target, found.marks, found.version)
+    if task.executor == "ray":
+        raise PluginError(f"{entry.where('executor')}: executor ray comes with a later version; allowed are default, processpool, asyncio")
     if found.kind == "async" and task.executor == "default":
         task = _as_coroutine(task)
     catalogue.tasks[entry.name] = task
@@ -91,11 +93,12 @@ def _custom_classes(kind: str, args: Mapping[str, object]) -> Iterable[str]:
 
 def soft_limits(task: Task) -> list[str]:
     """Promises that this kind of slot cannot keep hard."""
-    if task.timeout_ms is not None and task.slot == "default":
-        return ["timeout in a thread: code that does not return from C cannot be killed; executor: processpool can"]
+    limits, place = [], "thread" if task.slot == "default" else "coroutine"
+    if task.timeout_ms is not None and task.slot != "processpool":
+        limits.append(f"timeout in a {place}: code that does not return from C cannot be killed; executor: processpool can")
     if task.memory_limit is not None and task.slot != "processpool":
-        return ["memory_limit holds for executor: processpool only"]
-    return []
+        limits.append("memory_limit holds for executor: processpool only")
+    return limits
 
 
 def use_plugins(settings: Settings) -> None:

@@ -119,13 +119,19 @@ def test_promises_that_cannot_be_hard_are_told(desk: Any) -> None:
     center = desk.center(
         {
             "simple": {"trigger": "none", "timeout": 5},
-            "big": {"module": "simple", "trigger": "none", "memory_limit": "1GiB"},
+            "big": {"module": "simple", "trigger": "none", "memory_limit": "1GiB", "timeout": 5},
             "apart": {"module": "simple", "trigger": "none", "memory_limit": "1GiB", "timeout": 5, "executor": "processpool"},
         }
     )
-    first, second = center.catalogue.warnings
+    first, second, third = center.catalogue.warnings
     assert first.startswith("simple: timeout in a thread")
-    assert second.startswith("big: memory_limit holds for executor: processpool only")
+    assert second.startswith("big: timeout in a thread")
+    assert third.startswith("big: memory_limit holds for executor: processpool only")
+
+
+def test_an_executor_that_is_not_there_yet_breaks_its_task(desk: Any) -> None:
+    center = desk.center({"simple": {"trigger": "none", "executor": "ray"}})
+    assert "ray comes with a later version" in center.catalogue.broken["simple"]
 
 
 def test_what_is_switched_off_is_not_there(desk: Any) -> None:
