@@ -25,6 +25,7 @@ log = logging.getLogger("scheduler")
 INTERRUPT_GRACE_S = 2.5  # Ctrl-C: somebody is waiting at the terminal
 KILL_S = 6.0
 GATHER_S = 0.05  # events are read in bunches: waking up for each would take the processor from the Run that it tells of
+LISTEN_MS = 400  # how long one reading waits for events: the end must wait for the last of them
 REVIVE_AFTER = 3  # rounds without an answer from an embedded server before we look whether it lives
 
 
@@ -143,7 +144,7 @@ class Service:
         while not self._ended.is_set():
             pulse.beat("watchers")
             try:
-                events = reader.read(block_ms=2000)
+                events = reader.read(block_ms=LISTEN_MS)
                 failures = 0
             except Exception as error:
                 failures += 1
@@ -168,7 +169,13 @@ class Service:
 
     def _idle_too_long(self) -> bool:
         limit_s = self.center.settings.worker.idle_timeout.total_seconds()
-        return bool(limit_s) and monotonic() - self._busy_at > limit_s and self.center.stats()["running"] == 0
+        if not limit_s or monotonic() - self._busy_at <= limit_s:
+            return False
+        try:
+            return bool(self.center.stats()["running"] == 0)
+        except Exception as error:  # without its store it cannot know
+            log.debug("idle: %s", error)
+            return False
 
 
 def _line(plan: object) -> str:
