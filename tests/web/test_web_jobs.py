@@ -43,7 +43,7 @@ def test_an_unknown_job_names_the_nearest(instance: Any, action: str) -> None:
         "type": "about:blank",
         "title": "Not Found",
         "status": 404,
-        "detail": "no job 'reprot'; did you mean report?",
+        "detail": "no job 'reprot'; did you mean 'report'?",
     }
 
 

@@ -28,7 +28,7 @@ def note(x): SEEN.append(x)
 def hold(): GO.wait(20); return "held"
 def spin():
     while True: pass
-def deaf(): ctypes.CDLL(None).usleep(1_500_000)
+def deaf(): ctypes.CDLL(None).usleep(3_000_000)
 def polite():
     while not should_stop(): time.sleep(0.005)
     return "half"

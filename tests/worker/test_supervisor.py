@@ -49,7 +49,7 @@ def family(note):
 @log_execution()
 def logged(): print("printed"); current_run().log.info("told")
 
-def deaf(): ctypes.CDLL(None).usleep(2_000_000)
+def deaf(): ctypes.CDLL(None).usleep(6_000_000)
 """
 TASKS = {
     **{name: Task(name=name, target=f"crew_tasks:{name}") for name in ("pid", "hold")},
