@@ -69,6 +69,7 @@ end
 -- A cause has ended: the lanes that it closed open.
 local function open_shut(P, cause)
   local lanes = redis.call('SPOP', P .. 'shut:' .. cause, 200)
+  table.sort(lanes) -- a set has no order, but who is woken first should not be left to chance
   for i = 1, #lanes do open_lane(P, lanes[i]) end
   return #lanes
 end

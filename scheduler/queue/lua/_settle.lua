@@ -26,9 +26,10 @@ local function settle_one(step, run, token, state, reason, delay_ms, burn, strik
   local P, record = step.P, step.P .. 'r:' .. run
   local was, held, task, worker, because, group, cards, told, schedule =
     unpack(redis.call('HMGET', record, 'state', 'token', 'task', 'worker', 'reason', 'busy', 'gpu', 'cancel', 'sched'))
-  if not (was and task and worker) then return 'gone' end
+  if not was then return 'gone' end
   if held ~= token then return 'fenced' end
   if was ~= 'running' then return 'done' end
+  if not (task and worker) then return 'gone' end -- no record of ours
   local over = state ~= 'pending' and state ~= 'delayed'
   if told and not over then state, reason, over = 'cancelled', told, true end
   if told then redis.call('SREM', P .. 'cancels:' .. worker, run) end

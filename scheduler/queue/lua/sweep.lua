@@ -81,6 +81,7 @@ local function sweep_round(step, args)
   local next_due, moved = first_score(P, 'delayed'), 0
   if next_due <= now then
     moved = release_due(step, most)
+    flush(step)
     next_due = first_score(P, 'delayed')
   end
   if thorough or first_score(P, 'closed') <= now then look_again(P, now, most) end
