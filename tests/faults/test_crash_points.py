@@ -22,7 +22,7 @@ SLOTS = {"executors": {"default_threads": 3, "process_pool": 2}}
 TASKS = {
     "nap": task("nap"),
     "child": task("nap", executor="processpool", max_attempts=3),
-    "tick": task("nothing", trigger="interval", args={"seconds": 1}),
+    "tick": task("nothing", trigger="interval", args={"seconds": 1}, max_instances=1000),
 }
 SUBMIT = """
 import sys
