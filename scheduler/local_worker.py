@@ -127,8 +127,7 @@ class LocalWorker:
 
     def _beat(self) -> None:
         """Renew the lease; without an answer for a lease, stop what runs: it will run elsewhere."""
-        lease_s = self._leases.lease_ms / 1000
-        wait_s, trusted_until = self._leases.beat_ms / 1000, monotonic() + lease_s - 1
+        wait_s, trusted_until = self._leases.beat_ms / 1000, monotonic() + self._leases.trust_s
         while not self._stop.wait(wait_s):
             sent, worker = monotonic(), self._built.worker
             try:
@@ -141,7 +140,7 @@ class LocalWorker:
                 continue
             wait_s = self._leases.beat_ms / 1000
             if renewed:
-                trusted_until = sent + lease_s - 1
+                trusted_until = sent + self._leases.trust_s
             else:
                 worker.lose()
 

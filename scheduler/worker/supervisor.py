@@ -37,12 +37,12 @@ class LeaseHolder(Protocol):
 class WorkerProcess:
     """One worker process: its pipes, its page, and until when its lease can be trusted."""
 
-    def __init__(self, name: str, config: str, lease_s: float) -> None:
+    def __init__(self, name: str, config: str, trust_s: float) -> None:
         self.name = name
-        self._lease_s = lease_s
+        self._trust_s = trust_s
         self.page = Page.create()
         self.started = monotonic()
-        self.trusted_until = self.started + START_S + lease_s
+        self.trusted_until = self.started + START_S + trust_s
         self.ready = False
         self.draining = False
         self._news, news_end = os.pipe()
@@ -81,8 +81,8 @@ class WorkerProcess:
         return words
 
     def trust_from(self, sent: float) -> None:
-        """Its lease was renewed by a call sent at ``sent``; our trust ends a second before the lease does."""
-        self.trusted_until = sent + self._lease_s - 1
+        """Its lease was renewed by a call sent at ``sent``; our trust ends before the lease does."""
+        self.trusted_until = sent + self._trust_s
 
     def kill(self) -> None:
         self.process.kill()
@@ -112,7 +112,6 @@ class Supervisor:
         self._config_of = config_of
         self._queue = queue
         self._on_death = on_death
-        self._lease_s = leases.lease_ms / 1000
         self._leases = leases
         self._count = 0
         self._made = 0
@@ -171,7 +170,7 @@ class Supervisor:
     def _spawn(self) -> None:
         self._made += 1
         name = f"{self._instance}.{self._made}"
-        self.workers[name] = WorkerProcess(name, self._config_of(name), self._lease_s)
+        self.workers[name] = WorkerProcess(name, self._config_of(name), self._leases.trust_s)
 
     def _drain(self, worker: WorkerProcess, grace_s: float) -> None:
         worker.draining = True

@@ -27,6 +27,11 @@ class Leases(NamedTuple):
     lease_ms: int = 15_000
     beat_ms: int = 5_000
 
+    @property
+    def trust_s(self) -> float:
+        """How long a worker may believe in a renewal, from when it was sent: a second (of a short lease a third) less than it holds."""
+        return self.lease_ms / 1000 - min(1.0, self.lease_ms / 3000)
+
 
 class Retention(NamedTuple):
     """What the live store keeps of finished Runs and of events."""

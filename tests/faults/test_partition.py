@@ -116,3 +116,12 @@ def test_vanished_server(clusters: Callable[..., Cluster], figures: Callable[[st
     assert delays[1] <= 10
     assert max(delays[2:]) < 0.5
     figures(f"first Run after {delays[1]:.1f} s, the next ones after {max(delays[2:]) * 1000:.0f} ms")
+
+
+def test_lease_of_a_second(clusters: Callable[..., Cluster], figures: Callable[[str], None]) -> None:
+    """A lease may be as short as a second: work that lasts longer keeps its worker."""
+    cluster = clusters(TASKS, scheduler=SLOTS, worker={"lease": 1})
+    cluster.instance("a").start()
+    runs = cluster.await_end(cluster.center.submit_many([("nap", {"seconds": 3})] * 3), 10)
+    assert [(run.state, run.claims) for run in runs] == [("succeeded", 1)] * 3
+    figures("3 Runs of 3 s, each claimed once")

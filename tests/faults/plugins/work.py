@@ -61,8 +61,10 @@ async def apulse(seconds: float = 10.0, every: float = 0.05) -> None:
 
 
 def until_told() -> None:
-    """Ends as soon as the test says so."""
+    """Ends as soon as the test says so; the second time it lasts, so that a late word about the first would do harm."""
     note("start")
+    if current_run().token > 1:
+        sleep(10)
     while not os.path.exists(os.path.join(os.environ["PYTHON_CLUSTER"], "enough")):  # noqa: PTH110, PTH118  as above
         sleep(0.02)
     note("end")
