@@ -284,7 +284,7 @@ class Model:
             run.due = self.now + s.delay_ms
         elif state == "pending":
             if s.close_lane_ms and run.lane not in self.shut:
-                self.close(run.lane, reason.replace(" ", "_"), self.now + s.close_lane_ms)
+                self.close(run.lane, reason.replace(" ", "_") or "gate", self.now + s.close_lane_ms)
             self.arrive(run)
         else:
             run.ended = self.now

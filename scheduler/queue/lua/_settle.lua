@@ -18,7 +18,9 @@ local function send_back(step, fields, run, record, task, state, reason, delay_m
     return
   end
   local lane = lane_name(f[1] or 'default', task, f[2])
-  if shut_ms ~= '0' and not is_closed(step.P, lane) then close_lane(step, lane, reason, step.now + shut_ms) end
+  if shut_ms ~= '0' and not is_closed(step.P, lane) then
+    close_lane(step, lane, reason ~= '' and reason or 'gate', step.now + shut_ms)
+  end
   line_up(step, lane, run, tonumber(f[3]) and f[3] or step.stamp)
 end
 
