@@ -1,6 +1,7 @@
 """Between Redis and Python: a Run's hash, a turn's arguments and answers, a schedule's fired state."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from scheduler.core.run import Claim, Fire, Run, Settlement, Submission
 from scheduler.core.states import State
 
 _BREAKS = str.maketrans("\n\t", "  ")
+_FIRED = re.compile(r"(\d+);(\d+);(\d+-\d+(?:,\d+-\d+)*)")
 
 
 def run_from_hash(run_id: str, h: Mapping[str, str]) -> Run:
@@ -91,8 +93,9 @@ def claim_from_reply(row: Sequence[Any]) -> Claim:
 
 def fired_state(text: str | None, now_ms: int) -> FiredState:
     """``next;fires;first-last,…`` as seen at ``now_ms``. Ranges that begin later were fired before the clock stepped back."""
-    if not text:
+    match = _FIRED.fullmatch(text or "")
+    if not match:
         return FiredState(0, 0)
-    next_ms, fires, ranges = text.split(";")
+    next_ms, fires, ranges = match.groups()
     pairs = [(int(first), int(last)) for first, last in (pair.split("-") for pair in ranges.split(","))]
     return FiredState(max((last for first, last in pairs if first <= now_ms), default=0), int(next_ms), int(fires), pairs[0][0])

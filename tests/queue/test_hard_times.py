@@ -11,7 +11,8 @@ from scheduler.core.errors import IntakeClosedError
 from scheduler.core.ports import Free
 from scheduler.core.run import Settlement, Submission
 from scheduler.core.states import State
-from scheduler.queue import RunQueue
+from scheduler.core.task import Schedule
+from scheduler.queue import RunQueue, ScheduleBook
 from scheduler.queue.functions import library
 from scheduler.queue.keys import PATTERNS
 from scheduler.queue.stats import read_stats
@@ -138,6 +139,13 @@ def test_a_library_that_cannot_be_loaded_is_an_error(lab: Any) -> None:
     functions._library = type(functions._library)("broken", "#!lua name=broken\nthis is no Lua", functions._library.verbs)
     with pytest.raises(Exception, match="Error compiling"):
         functions.load()
+
+
+def test_a_fault_that_stays_is_raised(lab: Any) -> None:
+    lab.client.function_flush()
+    lab.queue.functions.load = lambda: None
+    with pytest.raises(Exception, match="Function not found"):
+        lab.submit("r1")
 
 
 def test_every_file_must_declare_its_verb(tmp_path: Any) -> None:
@@ -302,6 +310,15 @@ def test_the_stream_steps_aside_without_losing_an_event(lab: Any) -> None:
     lab.submit("r1")
     assert lab.events() == [("pending", "r1", "0", "", "")]
     assert lab.client.get(lab.key("bad:ev")) == "garbage"
+
+
+def test_what_has_fired_is_read_as_nothing_where_it_is_garbage(lab: Any) -> None:
+    book = ScheduleBook(lab.queue)
+    book.save_schedules([Schedule(name=name, task="a", trigger="interval", args={"seconds": 1}) for name in ("s1", "s2")])
+    for text in ("garbage", "1;2", "1;2;x-y", "1;2;"):
+        lab.client.hset(lab.key("fired"), "s1", text)
+        known = book.load_schedules()
+        assert (known["s1"][1].last_ms, known["s2"][1].last_ms) == (0, lab.NOW)
 
 
 def test_nothing_foreign_found_means_the_error_stands(lab: Any) -> None:
