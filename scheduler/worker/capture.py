@@ -26,7 +26,7 @@ def outcome_of_result(value: object) -> Outcome:
         return Outcome(Kind.OK, result=_encode(value))
     except BaseException as error:  # the value's own methods may raise anything
         message = f"run() returned a {_name(value)} that cannot be kept: {_message(error)}"
-        return Outcome(Kind.OK, error=Error("ResultError", _cut(message, MESSAGE_LIMIT), bases=("ResultError", "Exception")))
+        return _outcome(Kind.OK, "ResultError", _cut(message, MESSAGE_LIMIT))
 
 
 def outcome_of_exception(error: BaseException) -> Outcome:
@@ -45,29 +45,33 @@ def outcome_of_death(exit_code: int, peak_bytes: int) -> Outcome:
     """A process that ended without a word; ``exit_code`` is negative for a signal, as in subprocess."""
     peak = f"peak RSS {format_bytes(peak_bytes)}"
     if exit_code >= 0:
-        how = f"exited with code {exit_code} ({peak})"
-    elif exit_code == -signal.SIGKILL:
-        how = f"killed by SIGKILL (likely out of memory; {peak})"
-    else:
-        how = f"killed by {_signal_name(-exit_code)} ({peak})"
-    return crashed(how)
+        return crashed(f"exited with code {exit_code} ({peak})")
+    name = next((known.name for known in signal.Signals if known == -exit_code), f"signal {-exit_code}")
+    return crashed(f"killed by {name} ({'likely out of memory; ' if name == 'SIGKILL' else ''}{peak})")
 
 
 def crashed(how: str) -> Outcome:
     """The outcome of an attempt whose own process failed it."""
-    return Outcome(Kind.CRASHED, error=Error("Crashed", how, bases=("Crashed", "Exception")))
+    return _outcome(Kind.CRASHED, "Crashed", how)
+
+
+def lost(why: str) -> Outcome:
+    """The outcome of an attempt whose process was lost through no fault of its own."""
+    return _outcome(Kind.LOST, "ProcessLost", why)
 
 
 def timed_out(task: str, timeout_ms: int | None) -> Outcome:
     """The outcome of an attempt that ran past its deadline; ``retry_on: [TimeoutError]`` matches it."""
-    message = f"任务 {task} 执行超时 ({(timeout_ms or 0) / 1000:g}秒)"
-    return Outcome(Kind.TIMED_OUT, error=Error("TimeoutError", message, bases=("TimeoutError", "OSError", "Exception")))
+    return _outcome(Kind.TIMED_OUT, "TimeoutError", f"任务 {task} 执行超时 ({(timeout_ms or 0) / 1000:g}秒)", "OSError")
 
 
 def over_memory(used: int, limit: int) -> Outcome:
     """The outcome of an attempt whose process tree outgrew ``memory_limit`` (bytes); ``retry_on: [MemoryError]`` matches it."""
-    message = f"memory {format_bytes(used)} > {format_bytes(limit)} limit"
-    return Outcome(Kind.OOM, error=Error("MemoryError", message, bases=("MemoryError", "Exception")))
+    return _outcome(Kind.OOM, "MemoryError", f"memory {format_bytes(used)} > {format_bytes(limit)} limit")
+
+
+def _outcome(kind: Kind, error: str, message: str, *bases: str) -> Outcome:
+    return Outcome(kind, error=Error(error, message, bases=(error, *bases, "Exception")))
 
 
 def format_bytes(count: int) -> str:
@@ -133,11 +137,4 @@ def _cut_middle(text: str, limit: int) -> str:
     if len(data) <= limit:
         return data.decode()
     half = limit // 2 - 20
-    return f"{data[:half].decode(errors='ignore')}\n… cut …\n{data[-half:].decode(errors='ignore')}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
+    return (data[:half] + "\n… cut …\n".encode() + data[-half:]).decode(errors="ignore")

@@ -21,25 +21,23 @@ class Footprint:
 
     def __init__(self) -> None:
         self._settings = _settings()
-        self._peak = peak_bytes()
+        self._peak = _peak_bytes()
 
     def disturbed(self) -> bool:
         """Whether anything differs, a thread or a child process is left behind, or much memory was taken. Reaps dead children."""
-        if threading.active_count() > 1 or has_children():
+        if threading.active_count() > 1 or _has_children():
             return True
         try:
-            return _settings() != self._settings or peak_bytes() - self._peak > GROWTH_LIMIT
+            return _settings() != self._settings or _peak_bytes() - self._peak > GROWTH_LIMIT
         except (OSError, AttributeError):  # the working directory was removed, a stream is none
             return True
 
 
-def peak_bytes() -> int:
-    """The highest RSS of this process so far."""
+def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT_BYTES
 
 
-def has_children() -> bool:
-    """Whether a child process lives; dead ones are reaped on the way."""
+def _has_children() -> bool:
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -3,11 +3,10 @@
 import ctypes
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from scheduler.core.clock import monotonic, sleep
+from scheduler.core.clock import monotonic
 
 _PDEATHSIG, _CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
 _CHILDREN_LISTED = Path(f"/proc/self/task/{os.getpid()}/children").exists()  # a kernel option
@@ -27,22 +26,38 @@ def on_parents_death(number: int) -> bool:
 
 def children(pid: int) -> list[int]:
     """The direct children of ``pid``, of all its threads; [] for a process that is gone."""
-    return _listed_children(pid) if _CHILDREN_LISTED else _scanned_children(pid)
+    found: list[int] = []
+    if _CHILDREN_LISTED:
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  Path objects double the cost
+                with suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as listed:  # noqa: PTH123  as above
+                    found += map(int, listed.read().split())
+        return found
+    import psutil  # here only: the fork server stays lean where the kernel lists children
+
+    with suppress(psutil.Error):
+        found += [child.pid for child in psutil.Process(pid).children()]
+    return found
 
 
 def descendants(pid: int) -> list[int]:
     """Everything below ``pid``, parents before their children."""
-    found: list[int] = []
-    level = children(pid)
+    found = level = children(pid)
     while level:
-        found += level
         level = [child for parent in level for child in children(parent)]
+        found = found + level
     return found
 
 
 def tree_rss(pid: int) -> int:
     """Bytes of resident memory of ``pid`` and everything below it; pages they share count once for each."""
-    return sum(map(_rss, [pid, *descendants(pid)]))
+    import psutil
+
+    total = 0
+    for each in [pid, *descendants(pid)]:
+        with suppress(psutil.Error):
+            total += psutil.Process(each).memory_info().rss
+    return total
 
 
 def kill_marked(name: str, value: str, timeout_s: float = 2.0) -> None:
@@ -50,11 +65,17 @@ def kill_marked(name: str, value: str, timeout_s: float = 2.0) -> None:
 
     The mark is unique to us, so it also rules out that a number was reused by a stranger.
     """
+    import psutil
+
     deadline = monotonic() + timeout_s
-    while (found := _marked(name, value)) and monotonic() < deadline:
-        for process_kill in found:
-            process_kill()
-        sleep(0.01)
+    while monotonic() < deadline:
+        marked = [process for process in psutil.process_iter(["environ"]) if (process.info["environ"] or {}).get(name) == value]
+        if not marked:
+            return
+        for process in marked:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(marked, timeout=0.1)
 
 
 def _prctl(option: int, value: int) -> bool:
@@ -62,42 +83,3 @@ def _prctl(option: int, value: int) -> bool:
         return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
     except (AttributeError, OSError):
         return False
-
-
-def _listed_children(pid: int) -> list[int]:
-    found: list[int] = []
-    with suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  Path objects double the cost
-            with suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as listed:  # noqa: PTH123  as above
-                found += map(int, listed.read().split())
-    return found
-
-
-def _scanned_children(pid: int) -> list[int]:
-    import psutil  # here only: the fork server stays lean where the kernel lists children
-
-    try:
-        return [child.pid for child in psutil.Process(pid).children()]
-    except psutil.Error:
-        return []
-
-
-def _rss(pid: int) -> int:
-    import psutil
-
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
-        return 0
-
-
-def _marked(name: str, value: str) -> list[Callable[[], None]]:
-    """What kills each marked process that lives."""
-    import psutil
-
-    found: list[Callable[[], None]] = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if process.environ().get(name) == value:  # a zombie has none
-                found.append(process.kill)
-    return found

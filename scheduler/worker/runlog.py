@@ -26,9 +26,14 @@ class RunLog:
         """Keep ``data``. A full disk costs the file, never the Run."""
         with self._lock:
             self.total += len(data)
-            self._remember(data)
+            self._ring += data[-RING_BYTES:]
+            if len(self._ring) > 2 * RING_BYTES:  # trimmed now and then, not at each line
+                del self._ring[:-RING_BYTES]
             if data and not self._sealed:
-                self._store(data)
+                try:
+                    self._store(data)
+                except OSError:
+                    self._seal()
 
     def tail(self) -> bytes:
         """The newest 64 KB."""
@@ -40,33 +45,19 @@ class RunLog:
         with self._lock:
             self._seal()
 
-    def _remember(self, data: bytes) -> None:
-        self._ring += data[-RING_BYTES:]
-        if len(self._ring) > 2 * RING_BYTES:  # trimmed now and then, not at each line
-            del self._ring[:-RING_BYTES]
-
     def _store(self, data: bytes) -> None:
-        try:
-            if self._fd is None:
-                self._open()
-            self._append(data[: self._room])
-            self._room -= len(data)
-            if self._room < 0:
-                self._append(_TRUNCATED)
-                self._seal()
-        except OSError:
-            self._seal()
-
-    def _open(self) -> None:
-        _make_folder(self.path.parent)
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        self._room = self._cap - os.fstat(self._fd).st_size  # an earlier attempt wrote here
-        if self._room < 0:
-            self._seal()
-
-    def _append(self, data: bytes) -> None:
-        while data and self._fd is not None:
+        if self._fd is None:
+            _make_folder(self.path.parent)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._room = self._cap - os.fstat(self._fd).st_size  # an earlier attempt wrote here
+        full = len(data) > self._room
+        if full:
+            data = data[: self._room] + _TRUNCATED if self._room >= 0 else b""
+        self._room -= len(data)
+        while data:
             data = data[os.write(self._fd, data) :]
+        if full:
+            self._seal()
 
     def _seal(self) -> None:
         self._sealed = True
