@@ -63,11 +63,13 @@ class WorkerProcess:
 
     def _enroll(self) -> bool:
         """Enter service as soon as the store answers; False when this name has lost its lease, or we were told to stop before."""
+        level = logging.WARNING
         while not self._built.worker.draining:
             try:
                 return self._queue.enroll(self._built.enrolment, self._lease_ms)
             except Exception as error:  # another process would find the store away too
-                log.debug("enroll: %s", error)
+                log.log(level, "worker %s cannot enter service yet: %s", self._built.worker.name, error)
+                level = logging.DEBUG  # said once
                 self._over.wait(AGAIN_S)
         return False
 
