@@ -4,16 +4,13 @@ import atexit
 import contextvars
 import logging
 import os
-import pkgutil
 import select
 import socket
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import astuple
-from pathlib import Path
+from dataclasses import replace
 from types import CoroutineType
 from typing import Any, NoReturn
 
@@ -24,26 +21,17 @@ from scheduler.core.ports import Job, Resolver
 from scheduler.worker.capture import outcome_of_exception, outcome_of_result
 from scheduler.worker.context import RunContext, StopFlag, enter
 from scheduler.worker.footprint import Footprint
-from scheduler.worker.wire import LineBuffer, pack
+from scheduler.worker.wire import LineBuffer, outcome_fields, pack
 
 MAX_RUNS = 200  # then a new process takes over: leaks of plugins stay bounded
 PROGRESS_S = 0.1  # between two reports; the newest of a burst is sent at the end
-_CHUNK = 65536
 
 
-def open_resolver(settings: Mapping[str, Any]) -> Resolver:
-    """The resolver that ``settings`` name as ``module:function``, after ``prepare`` was given the plugin folder."""
-    if settings["prepare"]:
-        pkgutil.resolve_name(settings["prepare"])(Path(settings["plugins"]))
-    resolver: Resolver = pkgutil.resolve_name(settings["resolver"])
-    return resolver
-
-
-def live(control: socket.socket, settings: Mapping[str, Any], resolve: Resolver | None) -> NoReturn:
-    """The whole life of a slot child. ``resolve`` None: opening the resolver failed in the parent and shall be reported from here."""
+def live(control: socket.socket, open_resolver: Callable[[], Resolver]) -> NoReturn:
+    """The whole life of a slot child."""
     _use_pipe_for_output()
     with suppress(OSError):  # the runner is gone: so are we
-        Child(Channel(control), settings, resolve).serve()
+        Child(Channel(control), open_resolver).serve()
     _leave()
 
 
@@ -53,17 +41,17 @@ class Channel:
     def __init__(self, control: socket.socket) -> None:
         self._socket = control
         self._buffer = LineBuffer()
-        self._messages: deque[Any] = deque()
+        self._messages: list[Any] = []
         self._lock = threading.Lock()
 
     def receive(self) -> Any:
         """The next message; None when the runner has hung up."""
         while not self._messages:
-            data = self._socket.recv(_CHUNK)
+            data = self._socket.recv(65536)
             if not data:
                 return None
-            self._messages.extend(self._buffer.feed(data))
-        return self._messages.popleft()
+            self._messages = self._buffer.feed(data)
+        return self._messages.pop(0)
 
     def send(self, message: Any) -> None:
         with self._lock:
@@ -95,65 +83,59 @@ class Progress:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._next = 0.0
-        self._held: tuple[int, str] | None = None
+        self._held: list[Any] = []
 
     def __call__(self, percent: int, message: str) -> None:
-        self._held = (percent, message[:500])
+        self._held = ["progress", percent, message[:500]]
         if monotonic() >= self._next:
             self.flush()
 
     def flush(self) -> None:
-        if self._held:
+        held, self._held = self._held, []
+        if held:
             self._next = monotonic() + PROGRESS_S
-            held, self._held = self._held, None
-            self._channel.send(["progress", *held])
+            self._channel.send(held)
 
 
 class Child:
     """Serves Runs until it is disturbed, worn out, told to leave, or a Run wants it alone."""
 
-    def __init__(self, channel: Channel, settings: Mapping[str, Any], resolve: Resolver | None) -> None:
+    def __init__(self, channel: Channel, open_resolver: Callable[[], Resolver]) -> None:
         self._channel = channel
-        self._settings = settings
-        self._resolve = resolve
-        self._targets: dict[str, Callable[..., Any]] = {}
+        self._open_resolver = open_resolver
         self._pid = os.getpid()
         self._footprint = Footprint()
+        self._runs_left = MAX_RUNS
 
     def serve(self) -> None:
-        for count in range(1, MAX_RUNS + 1):
-            job = self._next_job()
-            if job is None or not self._run(job, last=count == MAX_RUNS):
-                return
+        reusable = True
+        while reusable and (message := self._channel.receive()) is not None:
+            if isinstance(message, list):  # else a word about a Run that has already ended
+                reusable = self._run(Job(*message))
 
-    def _next_job(self) -> Job | None:
-        while (message := self._channel.receive()) is not None:
-            if isinstance(message, list):
-                return Job(*message)
-            # else a word about a Run that has already ended
-        return None
-
-    def _run(self, job: Job, *, last: bool) -> bool:
+    def _run(self, job: Job) -> bool:
         """One Run; whether this process may take another."""
+        self._runs_left -= 1
         os.environ.update(job.env)
         progress = Progress(self._channel)
         context = RunContext(job, progress, Stop(self._channel))  # no place for output: it goes through the pipe
         started = perf_counter()
-        outcome = contextvars.copy_context().run(self._attempt, job, context)
-        duration_ms = (perf_counter() - started) * 1000
+        outcome = contextvars.copy_context().run(self._call, job, context)
+        outcome = replace(outcome, duration_ms=(perf_counter() - started) * 1000)
         if os.getpid() != self._pid:  # run() forked, and the copy came back here: it must not speak for the Run
             os._exit(0 if outcome.kind is Kind.OK else 1)
         _flush()
         progress.flush()
-        reusable = not (last or job.fresh or job.env or self._footprint.disturbed())
-        self._channel.send(["end", reusable, context.stop.noticed, duration_ms, *_fields(outcome)])
+        reusable = not (job.fresh or job.env or self._footprint.disturbed()) and self._runs_left > 0
+        self._channel.send(["end", reusable, context.stop.noticed, *outcome_fields(outcome)])
         return reusable
 
-    def _attempt(self, job: Job, context: RunContext) -> Outcome:
+    def _call(self, job: Job, context: RunContext) -> Outcome:
         enter(context)
         current_attempt.set((job.attempt, job.max_attempts))
         try:
-            value = self._target(job.target)(**job.params)
+            resolve = self._open_resolver()
+            value = resolve(job.target)(**job.params)
             if isinstance(value, CoroutineType):
                 import asyncio  # 50 ms that plain functions need not pay
 
@@ -161,18 +143,6 @@ class Child:
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: whatever it is, it ends the Run and no more
             return outcome_of_exception(error)
         return outcome_of_result(value)
-
-    def _target(self, target: str) -> Callable[..., Any]:
-        if target not in self._targets:
-            if self._resolve is None:
-                self._resolve = open_resolver(self._settings)
-            self._targets[target] = self._resolve(target)
-        return self._targets[target]
-
-
-def _fields(outcome: Outcome) -> tuple[Any, ...]:
-    error = astuple(outcome.error) if outcome.error else None
-    return outcome.kind, outcome.result, error, outcome.reason, outcome.retry_after_ms
 
 
 def _use_pipe_for_output() -> None:

@@ -1,21 +1,20 @@
 """The worker's end of the fork server: start it, ask it for children, pass them signals, hear how they ended."""
 
+import json
 import os
 import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
-from scheduler.core.clock import monotonic
 from scheduler.worker import process_tree
-from scheduler.worker.wire import LineBuffer, pack
+from scheduler.worker.wire import pack
 
 MARK = "SCHEDULER_PROCESS_TREE"
-BACKLOG = 16  # questions it may owe answers to: the socket holds more, but descriptors in flight are dear
-PATIENCE_S = 30.0  # for an answer; the start of the interpreter on a busy machine included
+PATIENCE_S = 30.0  # for a child; the start of the interpreter on a busy machine included
 _PASSED = (
     *("PATH", "LANG", "LANGUAGE", "TZ", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TMP", "TEMP", "APP_ENV"),
     *("VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
@@ -31,99 +30,83 @@ def passed_environment(environment: Mapping[str, str], extra: Mapping[str, str])
 
 
 class ForkServer:
-    """A running fork server. OSError from the constructor or ``fork``: it cannot serve, and is to be replaced."""
+    """A running fork server; ``settings`` are arguments of ``zygote.main``."""
 
-    def __init__(self, settings: Mapping[str, Any], env: Mapping[str, str]) -> None:
+    def __init__(self, settings: Mapping[str, str], env: Mapping[str, str]) -> None:
+        """OSError when it cannot be started."""
+        self.buried = False
+        self._lock = threading.Lock()
         self._mark = secrets.token_hex(8)
-        self._buffer = LineBuffer()
-        self._unanswered = 0
-        self._doomed = False
-        self._heard = monotonic()
-        self._connection, theirs = socket.socketpair()
+        self._line, theirs = socket.socketpair()
+        self._line.settimeout(PATIENCE_S)
+        with theirs:
+            try:
+                self.process = _spawn(theirs.fileno(), settings, {**env, MARK: self._mark})
+            except OSError:
+                self._line.close()
+                raise
+
+    def fork(self) -> tuple[int, socket.socket, int, int]:
+        """A new child: its number, and our ends of its control socket, of the pipe that takes its output, and of that for its end.
+
+        ConnectionError or TimeoutError when the fork server is to be replaced; any other OSError: there is no child to be had.
+        """
+        ends: list[int] = []  # ours and the child's in turn
         try:
-            self._process = _spawn(theirs.fileno(), {**env, MARK: self._mark})
+            ends += os.pipe()
+            ends += os.pipe()
+            ends += [end.detach() for end in socket.socketpair()]
+            with self._lock:
+                pid = self._ask_for_child(ends[1::2])
         except OSError:
-            self._connection.close()
+            _close(ends[::2])
             raise
         finally:
-            theirs.close()
-        self._connection.setblocking(False)
-        with suppress(OSError):  # it has died already; receive says so
-            self._connection.send(pack({**settings, "env": dict(env)}))
+            _close(ends[1::2])
+        output, status, control = ends[::2]
+        return pid, socket.socket(fileno=control), output, status
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def overdue_at(self) -> float:
-        """When to give it up for dead (``monotonic`` seconds): it owes an answer since too long."""
-        return self._heard + PATIENCE_S if self._unanswered else float("inf")
-
-    @property
-    def swamped(self) -> bool:
-        """Whether to wait before asking for more: until it has answered, or until its successor is there."""
-        return self._doomed or self._unanswered >= BACKLOG
-
-    def fileno(self) -> int:
-        return self._connection.fileno()
-
-    def fork(self, slot: int, fds: Iterable[int]) -> None:
-        """Ask for a child that owns ``fds``: its control socket and the writing end of its output."""
-        self._ask()
-        socket.send_fds(self._connection, [pack(["fork", slot])], list(fds))
-
-    def signal(self, slot: int, number: int) -> None:
-        self._ask()
+    def signal(self, pid: int, number: int) -> None:
         with suppress(OSError):  # it is dying, and its children with it
-            self._connection.send(pack(["signal", slot, int(number)]))
-
-    def receive(self) -> list[list[Any]] | None:
-        """Its messages so far (see ``Zygote``); None when it is gone."""
-        try:
-            data = self._connection.recv(65536)
-        except BlockingIOError:
-            return []
-        except ConnectionError:
-            return None
-        messages = self._buffer.feed(data)
-        self._heard = monotonic()
-        self._unanswered -= sum(verb != "exited" for verb, *_ in messages)
-        return messages if data else None
-
-    def hang_up(self) -> None:
-        """Let it kill its children and leave; ``receive`` says None when that is done."""
-        with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_WR)
+            self._line.send(pack(["signal", pid, int(number)]))
 
     def kill(self) -> None:
-        """For one that does not answer; its children die with it."""
-        self._doomed = True
-        self._process.kill()
+        """Its children die with it."""
+        self.process.kill()
 
     def bury(self) -> None:
-        """After its end: reap it, and kill what may be left of the trees that it kept."""
-        self._connection.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(1.0)
-        self._process.kill()
-        self._process.wait()
-        process_tree.kill_marked(MARK, self._mark)
+        """Let it go with all its children, or make it go; and kill what may be left of the trees that it kept."""
+        with self._lock:
+            if self.buried:
+                return
+            self.buried = True
+            self._line.close()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(1.0)
+            self.process.kill()
+            self.process.wait()
+            process_tree.kill_marked(MARK, self._mark)
 
-    def _ask(self) -> None:
-        if not self._unanswered:
-            self._heard = monotonic()
-        self._unanswered += 1
+    def _ask_for_child(self, fds: Sequence[int]) -> int:
+        if self.buried:
+            raise ConnectionResetError("the fork server is gone")
+        socket.send_fds(self._line, [pack(["fork"])], fds)
+        answer = self._line.recv(4096)
+        if not answer:
+            raise ConnectionResetError("the fork server has died")
+        if isinstance(pid := json.loads(answer), str):
+            raise OSError(pid)
+        return int(pid)
 
 
-def _spawn(fd: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+def _spawn(fd: int, settings: Mapping[str, str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """With our import path, whichever way we came by it; ``-P``: and nothing from the working directory."""
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109  joined as text
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "scheduler.worker.zygote", str(fd)],
-        pass_fds=[fd],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**env, "PYTHONPATH": path},
-    )
+    path = [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109  as text
+    code = f"import sys; sys.path[:] = {path!r}; from scheduler.worker.zygote import main; main({fd}, **{settings!r})"
+    command = [sys.executable, "-P", "-c", code]
+    return subprocess.Popen(command, pass_fds=[fd], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True, env=env)

@@ -1,23 +1,34 @@
-"""One slot child as the runner sees it: the Run it has, and what is to happen to it when."""
+"""A slot child as the thread that looks after it sees it: give it Runs, hear how they end, and see to it that it ends itself."""
 
+import json
 import os
-import selectors
+import select
 import signal
-from collections.abc import Callable, Sequence
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from typing import Any, NamedTuple, Protocol
+from queue import SimpleQueue
+from typing import Any, NamedTuple
 
-from scheduler.core.clock import monotonic
-from scheduler.core.outcome import Error, Kind, Outcome
+from scheduler.core.clock import monotonic, sleep
+from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.ports import Job
-from scheduler.worker.capture import crashed, outcome_of_death, over_memory, timed_out
-from scheduler.worker.channels import NEVER, Control, Output
+from scheduler.worker.capture import crashed, lost, outcome_of_death, over_memory, timed_out
+from scheduler.worker.forkserver import ForkServer
 from scheduler.worker.process_tree import tree_rss
-from scheduler.worker.wire import pack
+from scheduler.worker.wire import LineBuffer, outcome_of_fields, pack
 
+MEMORY_CHECK_S = 0.25
 _STOP = pack("stop")
-_SILENCE_S = 0.5  # between the end of a control channel and the end of its process, when all is well
+_CHUNK = 64 * 1024
+_ANSWER_LIMIT = 4 * 1024 * 1024  # bytes of one line from a child: a result and an error fit many times
+_SEND_S = 10.0  # for a child to take what does not fit into its socket
+_SILENCE_MS = 500  # between the end of a control channel and the end of its process, when all is well
+_TRICKLE_S = 0.005  # between two chunks of output over the cap
+_NEVER = float("inf")
+_UNKNOWN = lost("nobody knows how it ended")
 
 
 class Patience(NamedTuple):
@@ -32,262 +43,251 @@ class Patience(NamedTuple):
     abandon_ms: int = 5_000  # after KILL: a process in an uninterruptible wait keeps its slot child, not its Run
 
 
+class Terms(NamedTuple):
+    """What holds for all slots of a runner; the functions must not raise."""
+
+    patience: Patience
+    output_cap: int  # bytes a Run
+    on_output: Callable[[str, bytes], None]
+    on_progress: Callable[[str, int, str], None]
+    on_end: "Callable[[Ticket, Outcome], None]"  # may be called again: the first word counts
+
+
 class Ticket:
-    """An attempt on its way through the runner, and the Handle of it. ``why`` is set once somebody wants it to end."""
+    """An attempt on its way through the runner, and the Handle of it. One that is asked or stopped before it begins never begins."""
 
-    __slots__ = ("_desk", "asked", "done", "frame", "job", "slot", "why")
-
-    def __init__(self, job: Job, frame: bytes, done: Callable[[Outcome], None], desk: "Desk") -> None:
+    def __init__(self, job: Job, terms: Terms) -> None:
         self.job = job
-        self.frame = frame
-        self.done = done
+        self.frame = pack(job)
+        self.asked: Outcome | None = None  # what holds if its code heeds that
+        self.why: Outcome | None = None  # what holds, for it is made to end
+        self.said: Outcome | None = None  # by its child
         self.slot: ProcessSlot | None = None
-        self.why: Outcome | None = None
-        self.asked: Outcome | None = None
-        self._desk = desk
+        self.began = monotonic()
+        self.printed = 0  # bytes
+        self.over = threading.Event()
+        self._terms = terms
 
     def ask(self, why: Outcome) -> None:
-        """See ``Handle``. Harmless after the end."""
+        """See ``Handle``."""
         self.asked = why
-        self._desk.request_ask(self)
+        if self.slot:
+            self.slot.ask(self)
 
     def stop(self, why: Outcome) -> None:
-        """See ``Handle``; the second call kills at once. Harmless after the end."""
-        self._desk.request_stop(self, why)
+        """See ``Handle``; the second call kills at once."""
+        patience = self._terms.patience
+        if self.asked:
+            self.put_down(why, 0, patience.asked_kill_ms)
+        else:
+            self.put_down(why, patience.term_ms, patience.kill_ms)
 
-    def verdict(self, outcome: Outcome, *, noticed: bool) -> Outcome:
-        """What holds when the Run ended by itself: one that was told to stop, never noticed and succeeded in time, succeeded."""
+    def put_down(self, why: Outcome, term_ms: int, kill_ms: int) -> None:
+        if self.why:
+            term_ms = kill_ms = 0
+        self.why = self.why or why
+        if self.slot:
+            threading.Thread(target=self.slot.put_down, args=(self, term_ms, kill_ms), daemon=True).start()
+
+    def hear(self, outcome: Outcome, *, noticed: bool) -> None:
+        """It ended by itself. One that was told to stop, never noticed and succeeded in time, succeeded."""
         why = self.why or (self.asked if noticed else None)
         if why is None or (outcome.kind is Kind.OK and not noticed and why.kind is not Kind.TIMED_OUT):
-            return outcome
-        return replace(why, duration_ms=outcome.duration_ms)
+            self.said = outcome
+        else:
+            self.said = replace(why, duration_ms=outcome.duration_ms)
 
-
-class Desk(Protocol):
-    """Where any thread may leave a wish for a ticket."""
-
-    def request_ask(self, ticket: Ticket) -> None: ...
-    def request_stop(self, ticket: Ticket, why: Outcome) -> None: ...
-
-
-class Host(Protocol):
-    """What a slot needs of the runner; everything happens on the runner's one thread."""
-
-    selector: selectors.DefaultSelector
-    patience: Patience
-    output_cap: int
-
-    def signal(self, slot: "ProcessSlot", number: int) -> None: ...
-    def output(self, run_id: str, data: bytes) -> None: ...
-    def progress(self, run_id: str, percent: int, message: str) -> None: ...
-    def finish(self, ticket: Ticket, outcome: Outcome) -> None: ...
-    def rest(self, slot: "ProcessSlot") -> None: ...
-    def begin(self, ticket: Ticket) -> None: ...
+    def settle(self, otherwise: Outcome = _UNKNOWN) -> None:
+        """Tell how it ended; ``otherwise`` if nobody has said so."""
+        outcome = self.said or self.why or otherwise
+        self.over.set()
+        self._terms.on_end(self, replace(outcome, duration_ms=outcome.duration_ms or (monotonic() - self.began) * 1000))
 
 
 class ProcessSlot:
-    """A child from the request to fork it until it is reported gone. ``spent``: it takes no further Run."""
+    """A child from its fork until it is gone. One thread looks after it; any may use ``inbox``, ``ask`` and ``put_down``."""
 
-    def __init__(self, number: int, host: Host) -> None:
-        self.number = number
-        self.pid = 0
-        self.ticket: Ticket | None = None
-        self.spent = False
-        self._host = host
-        self._used = 0
-        self._doomed = False
-        self._started = 0.0
-        self._outcome: Outcome | None = None  # known, and given out when the process is gone
-        self._plan: list[tuple[float, Callable[[], None]]] = []  # what happens when, unless something happens before
-        self._control = Control(host.selector, self._on_message, self._on_silence)
-        try:
-            self._output = Output(host.selector, self._on_output, host.output_cap)
-        except OSError:
-            self._control.theirs.close()
-            self._control.close()
-            raise
+    def __init__(self, server: ForkServer, terms: Terms) -> None:
+        """OSError as in ``ForkServer.fork``."""
+        self.inbox: SimpleQueue[Ticket | None] = SimpleQueue()
+        self._server = server
+        self._terms = terms
+        self._pid, self._control, self._output, self._status = server.fork()
+        self._control.settimeout(_SEND_S)
+        self._holding = threading.Lock()  # while it is held, the child has this Run and no other:
+        self._ticket: Ticket | None = None
+        self._runs = 0
+        self._fit = True  # to take a Run
+        self._signalled = False  # a signal may still be on its way, and must not meet another Run
+        self._silent = ""  # why it will say no more
+        self._unread = False  # by the child: not all that was sent
+        self._death: Outcome | None = None
+        self._buffer = LineBuffer(_ANSWER_LIMIT)
+        self._poll = select.poll()
+        self._readers = {self._control.fileno(): self._read_control, self._output: self._read_output, self._status: self._read_status}
+        for fd in self._readers:
+            self._poll.register(fd, select.POLLIN)
 
-    @property
-    def due(self) -> float:
-        """When ``act`` wants to be called (``monotonic`` seconds)."""
-        return min(self._plan[0][0] if self._plan else NEVER, self._output.resume_at)
+    def attend(self, ticket: Ticket) -> bool:
+        """Give the child a Run and hear it out; whether it can take another."""
+        self._drain()
+        self._unread = not self._fit  # it has died idle
+        self._runs += 1
+        ticket.slot, ticket.began = self, monotonic()
+        with self._holding:
+            ticket.said = ticket.why or ticket.asked
+            if self._fit and not ticket.said:
+                self._ticket = ticket
+                self._send(ticket.frame)
+        self._hear_out(ticket)
+        self._drain()
+        with self._holding:
+            self._ticket = None
+        return self._fit and not self._signalled
 
-    @property
-    def childs_fds(self) -> Sequence[int]:
-        """What the child shall own; ``release_childs_fds`` when it does."""
-        return self._control.theirs.fileno(), self._output.theirs
+    def ask(self, ticket: Ticket) -> None:
+        """Let the Run know that it should stop, if it is still this one."""
+        self._unless_over(ticket, 0, self._control.sendall, _STOP)
 
-    def begin(self, ticket: Ticket) -> None:
-        """Give it the Run. The deadline counts from here, or from the birth of the process when that is later."""
-        ticket.slot, self.ticket = self, ticket
-        self._used += 1
-        self._output.restart()
-        self._control.send(ticket.frame)
-        self._arm()
+    def put_down(self, ticket: Ticket, term_ms: int, kill_ms: int) -> None:
+        """Ask the Run to stop, then TERM, then KILL, and in the end give it up. Takes its time."""
+        self.ask(ticket)
+        self._unless_over(ticket, term_ms, self._signal, signal.SIGTERM)
+        self._unless_over(ticket, kill_ms - term_ms, self._signal, signal.SIGKILL)
+        self._unless_over(ticket, self._terms.patience.abandon_ms, ticket.settle, _UNKNOWN)
 
-    def forked(self, pid: int) -> None:
-        self.pid = pid
-        if self.ticket and not self.ticket.why:
-            self._arm()
+    def see_off(self, ticket: Ticket | None) -> Ticket | None:
+        """Stay until the process and all its orphans are gone, and settle its last Run; one that it never began is given back."""
+        fault = None
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+        self._stay(_SILENCE_MS if self._silent else self._terms.patience.linger_ms)
+        if not self._death:
+            fault = crashed(self._silent) if self._silent else None
+            self._signal(signal.SIGKILL)
+            self._stay(self._terms.patience.abandon_ms)
+        if ticket and not self._death:
+            ticket.settle(fault or _UNKNOWN)
+            ticket = None
+        self._stay(_NEVER)
+        self._drain()
+        self.close()
+        if ticket and self._runs > 1 and self._unread and not (ticket.said or ticket.why):
+            return ticket  # it did not even take the Run: that is not to blame
+        if ticket:
+            ticket.settle(fault or self._death or _UNKNOWN)
+        return None
 
-    def ask(self) -> None:
-        """Only tell it."""
-        if self.ticket and self._outcome is None:
-            self._control.send(_STOP)
+    def give_up(self) -> None:
+        """Leave the child to the fork server."""
+        self._signal(signal.SIGKILL)
+        self.close()
 
-    def stop(self, why: Outcome) -> None:
-        """Ask first, then TERM, then KILL; asked a second time, KILL. Too late once the Run has returned."""
-        if self.ticket is None or self._outcome is not None:
-            return
-        patience = self._host.patience
-        if self.ticket.why:
-            self._kill_in(0)
-        elif self.ticket.asked:
-            self._end_with(why, 0, patience.asked_kill_ms)
-        else:
-            self._end_with(why, patience.term_ms, patience.kill_ms)
+    def close(self) -> None:
+        self._control.close()
+        os.close(self._output)
+        os.close(self._status)
 
-    def retire(self) -> None:
-        """Let it leave now when idle, after its Run when busy."""
-        self.spent = True
-        if self.ticket is None:
-            self._control.hang_up()
-            self._kill_in(self._host.patience.linger_ms)
+    def _unless_over(self, ticket: Ticket, delay_ms: int, action: Callable[[Any], None], argument: Any) -> None:
+        ticket.over.wait(delay_ms / 1000)
+        with self._holding, suppress(OSError):
+            if self._ticket is ticket:
+                action(argument)
 
-    def check_memory(self) -> None:
+    def _signal(self, number: int) -> None:
+        self._signalled = True
+        self._server.signal(self._pid, number)
+
+    def _hear_out(self, ticket: Ticket) -> None:
+        """Until it has said how the Run ended, or will not say."""
+        job, patience = ticket.job, self._terms.patience
+        deadline = _NEVER if job.timeout_ms is None else ticket.began + job.timeout_ms / 1000
+        check_at = ticket.began + MEMORY_CHECK_S if job.memory_limit else _NEVER
+        while self._fit and not ticket.said:
+            self._step(min(deadline, check_at))
+            now = monotonic()
+            if now >= deadline:
+                deadline = _NEVER
+                if not ticket.why:
+                    ticket.put_down(timed_out(job.task, job.timeout_ms), patience.deadline_term_ms, patience.deadline_kill_ms)
+            if now >= check_at:
+                check_at = now + MEMORY_CHECK_S
+                self._check_memory(ticket, job.memory_limit or 0)
+
+    def _check_memory(self, ticket: Ticket, limit: int) -> None:
         """End the Run at once when its tree is over its limit: seconds later the machine may be."""
-        ticket = self.ticket
-        if ticket and ticket.job.memory_limit and self.pid and not self._outcome and not self._doomed:
-            used = tree_rss(self.pid)
-            if used > ticket.job.memory_limit:
-                self._doomed = True
-                ticket.why = ticket.why or over_memory(used, ticket.job.memory_limit)
-                self._kill_in(0)
+        used = tree_rss(self._pid)
+        if used > limit:
+            ticket.put_down(over_memory(used, limit), 0, 0)
 
-    def act(self, now: float) -> None:
-        """Do what is due."""
-        if self._output.resume_at <= now:
-            self._output.resume()
-        while self._plan and self._plan[0][0] <= now:
-            self._plan.pop(0)[1]()
+    def _stay(self, longest_ms: float) -> None:
+        """Until the process is gone, but not longer."""
+        until = monotonic() + longest_ms / 1000
+        while not self._death and monotonic() < until:
+            self._step(until)
 
-    def exited(self, exit_code: int, peak_bytes: int) -> None:
-        """The process and all its orphans are gone. What it said before that is still in the channels."""
-        self.spent = True
-        self._control.drain()
-        self._close()
-        if self.ticket and self._never_began():
-            self._host.begin(self.ticket)
-        else:
-            self._settle(outcome_of_death(exit_code, peak_bytes))
+    def _drain(self) -> None:
+        """Take what there is; a writer that goes on is not followed."""
+        for _ in range(16):
+            if not self._step(0):
+                return
 
-    def lost(self, outcome: Outcome) -> None:
-        """The fork server died, and the child with it."""
-        self.spent = True
-        self._close()
-        self._settle(outcome)
+    def _step(self, until: float) -> bool:
+        """Wait for the child, until then at the longest, and take what it says; whether it said anything."""
+        wait_s = min(max(until - monotonic(), 0), 3600)
+        ready = self._poll.poll(wait_s * 1000)
+        for fd, _ in ready:
+            self._readers[fd]()
+        return bool(ready)
 
-    def release_childs_fds(self) -> None:
-        self._control.theirs.close()
-        os.close(self._output.theirs)
+    def _send(self, frame: bytes) -> None:
+        try:
+            self._control.sendall(frame)
+        except OSError:
+            self._fit, self._unread, self._silent = False, True, "did not take its Run"
 
-    def _arm(self) -> None:
-        self._started = monotonic()
-        self._plan = []
-        if self.ticket and self.ticket.job.timeout_ms is not None and self.pid:
-            job, timeout_ms = self.ticket.job, self.ticket.job.timeout_ms
-            self._plan = [(self._started + timeout_ms / 1000, partial(self._over_deadline, job, timeout_ms))]
+    def _read_control(self) -> None:
+        try:
+            data = self._control.recv(_CHUNK)
+        except OSError:  # Linux: reset, because unread data was thrown away with the other end
+            data, self._unread = b"", True
+        try:
+            for message in self._buffer.feed(data):
+                self._hear(message)
+        except (ValueError, TypeError, RecursionError) as error:
+            data, self._silent = b"", f"broke its control channel: {error}"
+        if not data:
+            self._fit, self._silent = False, self._silent or "closed its control channel"
+            self._poll.unregister(self._control)
 
-    def _over_deadline(self, job: Job, timeout_ms: int) -> None:
-        patience = self._host.patience
-        self._end_with(timed_out(job.task, timeout_ms), patience.deadline_term_ms, patience.deadline_kill_ms)
-
-    def _end_with(self, why: Outcome, term_ms: int, kill_ms: int) -> None:
-        if self.ticket:
-            self.ticket.why = why
-            self._control.send(_STOP)
-            self._kill_in(kill_ms)
-            self._plan.insert(0, (monotonic() + term_ms / 1000, partial(self._host.signal, self, signal.SIGTERM)))
-
-    def _kill_in(self, delay_ms: int) -> None:
-        when = monotonic() + delay_ms / 1000
-        abandon = when + self._host.patience.abandon_ms / 1000
-        self._plan = [(when, partial(self._host.signal, self, signal.SIGKILL)), (abandon, self._abandon)]
-
-    def _abandon(self) -> None:
-        self.spent = True
-        self._settle(outcome_of_death(-signal.SIGKILL, 0))
-
-    def _on_output(self, data: bytes) -> None:
-        if self.ticket:
-            self._host.output(self.ticket.job.run, data)
-
-    def _on_message(self, message: Any) -> None:
+    def _hear(self, message: Any) -> None:
         """ValueError for what no child of ours says."""
         match message:
             case ["progress", int(percent), str(text)]:
-                if self.ticket and not self._outcome:
-                    self._host.progress(self.ticket.job.run, percent, text)
-            case ["end", bool(reusable), bool(noticed), int() | float() as duration_ms, *fields]:
-                self._on_end(_outcome(fields, duration_ms), reusable, noticed)
+                if self._ticket and not self._ticket.said:
+                    self._terms.on_progress(self._ticket.job.run, percent, text)
+            case ["end", bool(reusable), bool(noticed), *fields]:
+                outcome = outcome_of_fields(fields)
+                if self._ticket and not self._ticket.said:
+                    self._ticket.hear(outcome, noticed=noticed)
+                    self._fit = reusable
             case _:
                 raise ValueError("an unknown message")
 
-    def _on_end(self, outcome: Outcome, reusable: bool, noticed: bool) -> None:
-        """``run()`` has returned. A process that cannot go on has a moment to finish what it left running."""
-        if self.ticket is None or self._outcome is not None:
-            return
-        outcome = self.ticket.verdict(outcome, noticed=noticed)
-        self._plan = []
-        self._output.drain()
-        if reusable:
-            self._give(outcome)
-            self._host.rest(self)
-        else:
-            self._outcome, self.spent = outcome, True
-            self._kill_in(self._host.patience.linger_ms)
+    def _read_output(self) -> None:
+        data = os.read(self._output, _CHUNK)
+        if not data:
+            self._poll.unregister(self._output)
+        elif self._ticket:
+            self._ticket.printed += len(data)
+            self._terms.on_output(self._ticket.job.run, data)
+            if self._ticket.printed > self._terms.output_cap:
+                sleep(_TRICKLE_S)  # a flood slows down its source alone
 
-    def _on_silence(self, wrong: str) -> None:
-        """Its end of the control channel is closed. Normally the news of its death follows; if not, it is brought about."""
-        self.spent = True
-        if self._outcome is None and not (self.ticket and self.ticket.why):
-            delay_s = 0.0 if wrong else _SILENCE_S
-            self._plan = [(monotonic() + delay_s, partial(self._kill_as, wrong or "closed its control channel"))]
-
-    def _kill_as(self, what: str) -> None:
-        self._outcome = crashed(what)
-        self._kill_in(0)
-
-    def _never_began(self) -> bool:
-        """A process that died idle, just as it was given its next Run: the Run is not to blame."""
-        return self._used > 1 and self._control.unread and not self._outcome and not (self.ticket and self.ticket.why)
-
-    def _settle(self, otherwise: Outcome) -> None:
-        if self.ticket:
-            self._give(self._outcome or self.ticket.why or otherwise)
-
-    def _give(self, outcome: Outcome) -> None:
-        ticket, self.ticket = self.ticket, None
-        if ticket:
-            ticket.slot = None
-            elapsed_ms = outcome.duration_ms or (monotonic() - self._started) * 1000
-            self._host.finish(ticket, outcome if outcome.duration_ms else replace(outcome, duration_ms=elapsed_ms))
-
-    def _close(self) -> None:
-        self._plan = []
-        self._output.drain()
-        self._output.close()
-        self._control.close()
-
-
-def _outcome(fields: Sequence[Any], duration_ms: float) -> Outcome:
-    """What a child says of the end of its Run; ValueError for what no child of ours says."""
-    match fields:
-        case [str(kind), str(result), error, str(reason), int(retry_after_ms)]:
-            return Outcome(Kind(kind), result, _error(error) if error else None, reason, retry_after_ms, duration_ms)
-    raise ValueError("an unknown end")
-
-
-def _error(fields: Sequence[Any]) -> Error:
-    name, message, traceback, bases = fields
-    return Error(name, message, traceback, tuple(bases))
+    def _read_status(self) -> None:
+        self._fit = False
+        data = os.read(self._status, _CHUNK)
+        self._poll.unregister(self._status)
+        if not data:
+            self._server.bury()
+        self._death = outcome_of_death(*json.loads(data)) if data else lost("the process that keeps the task processes died")

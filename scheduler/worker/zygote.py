@@ -6,20 +6,21 @@ and, as subreaper, of every orphan of theirs, it may signal them without fear th
 
 import gc
 import os
+import pkgutil
 import select
 import signal
 import socket
-import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, NoReturn
 
-from scheduler.core.clock import monotonic
+from scheduler.core.clock import monotonic, sleep
 from scheduler.core.ports import Resolver
 from scheduler.worker import process_tree
-from scheduler.worker.child import live, open_resolver
-from scheduler.worker.process_tree import PEAK_UNIT_BYTES
+from scheduler.worker.child import live
 from scheduler.worker.wire import LineBuffer, pack
 
 STRAY_PATIENCE_S = 0.5  # how long the end of a child is held back until its orphans are gone
@@ -27,100 +28,96 @@ FAREWELL_S = 5.0
 
 
 class Zygote:
-    """Serves ``["fork", slot]`` with two file descriptors, and ``["signal", slot, number]``.
+    """Serves ``["fork"]`` and ``["signal", pid, number]``. The end of ``line`` ends everything.
 
-    Answers ``["forked", slot, pid]``, ``["failed", slot, why]``, ``["signalled", slot]`` and, when a child and all its orphans
-    are gone, ``["exited", slot, exit_code, peak_bytes]``. The end of the connection ends everything.
+    With ``fork`` come three descriptors: where the child prints, where we tell ``[exit_code, peak_bytes]`` once it and all its orphans
+    are gone, and its control socket. The answer is its pid, or a text that says why there is none.
     """
 
-    def __init__(self, connection: socket.socket, alarm: socket.socket, settings: Mapping[str, Any], resolve: Resolver | None) -> None:
-        self._runner = os.getppid()
-        self._connection = connection
+    def __init__(self, line: socket.socket, alarm: socket.socket, open_resolver: Callable[[], Resolver]) -> None:
+        self._runner, self._pid = os.getppid(), os.getpid()
+        self._line = line
         self._alarm = alarm  # readable after SIGCHLD
-        self._settings = settings
-        self._resolve = resolve
+        self._open_resolver = open_resolver
         self._buffer = LineBuffer()
-        self._fds: list[int] = []  # received, not yet given to a child
-        self._pids: dict[int, int] = {}  # slot → pid
-        self._slots: dict[int, int] = {}  # pid → slot
-        self._exits: list[list[Any]] = []
-        self._strays = False
+        self._children: dict[int, int] = {}  # pid → where its end is told
+        self._exits: list[tuple[int, bytes]] = []  # not yet told
         self._held_until = 0.0
 
     def serve(self) -> None:
-        """Until the runner is gone; then end all children. A copy that user code forked off it may hold our connection open."""
-        while True:
-            ready = select.select([self._connection, self._alarm], [], [], 0.05 if self._strays else None)[0]
+        """Until the runner is gone; then end all children. A copy that user code forked off it may hold our line open."""
+        connected = True
+        while connected and os.getppid() == self._runner:
+            strays = self._tidy()
+            ready = select.select([self._line, self._alarm], [], [], 0.05 if strays else 1.0)[0]
             if self._alarm in ready:
                 self._alarm.recv(4096)
-            self._tidy()
-            if (self._connection in ready and not self._receive()) or os.getppid() != self._runner:
-                return self._farewell()
+            if self._line in ready:
+                connected = self._obey()
+        for pid in self._children:
+            self._signal(pid, signal.SIGKILL)
+        self._children.clear()  # they are strays like all others now
+        deadline = monotonic() + FAREWELL_S
+        while self._tidy() and monotonic() < deadline:
+            sleep(0.01)
 
-    def _receive(self) -> bool:
+    def _obey(self) -> bool:
+        """Do what the runner asks; False when it has hung up."""
         try:
-            data, fds, _, _ = socket.recv_fds(self._connection, 65536, 64)
+            data, fds, _, _ = socket.recv_fds(self._line, 65536, 3)
+            for verb, *arguments in self._buffer.feed(data):
+                if verb == "fork":
+                    self._line.sendall(pack(self._fork(*fds)))
+                else:
+                    self._signal(*arguments)
         except ConnectionError:
             return False
-        self._fds += fds
-        for verb, slot, *arguments in self._buffer.feed(data):
-            if verb == "fork":
-                self._fork(slot, self._fds.pop(0), self._fds.pop(0))
-            else:
-                self._signal(slot, *arguments)
-                self._send(["signalled", slot])
         return bool(data)
 
-    def _send(self, message: list[Any]) -> None:
-        with suppress(ConnectionError):  # the runner is gone; the next receive says so
-            self._connection.sendall(pack(message))
-
-    def _fork(self, slot: int, control: int, output: int) -> None:
-        parent = os.getpid()
+    def _fork(self, output: int, status: int, control: int) -> int | str:
         try:
             pid = os.fork()
-        except OSError as error:
-            self._send(["failed", slot, f"cannot fork: {error}"])
-        else:
             if pid == 0:
-                self._become_child(parent, control, output)
-            self._pids[slot], self._slots[pid] = pid, slot
-            self._send(["forked", slot, pid])
-        os.close(control)
-        os.close(output)
+                self._become_child(output, status, control)
+        except OSError as error:
+            os.close(status)
+            return f"cannot fork: {error}"
+        finally:
+            os.close(control)
+            os.close(output)
+        self._children[pid] = status
+        return pid
 
-    def _become_child(self, parent: int, control: int, output: int) -> NoReturn:
+    def _become_child(self, output: int, status: int, control: int) -> NoReturn:
         try:
             os.setsid()
             process_tree.on_parents_death(signal.SIGKILL)
             process_tree.adopt_orphans()
-            if os.getppid() != parent:  # it died before we asked to die with it
+            if os.getppid() != self._pid:  # it died before we asked to die with it
                 os._exit(1)
-            self._keep_only(control, output)
-            live(socket.socket(fileno=control), self._settings, self._resolve)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.set_inheritable(control, False)
+            self._forget(output, status)
+            live(socket.socket(fileno=control), self._open_resolver)
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(70)
 
-    def _keep_only(self, control: int, output: int) -> None:
-        """Give up what makes this process the fork server: its sockets and its signal handlers."""
-        os.close(signal.set_wakeup_fd(-1))
+    def _forget(self, *fds: int) -> None:
+        """Give up what makes this process the fork server: its descriptors and its signal handlers."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        for fd in (output, *self._fds):
+        for fd in (*fds, signal.set_wakeup_fd(-1), *self._children.values(), *(fd for fd, _ in self._exits)):
             os.close(fd)
-        self._connection.close()
+        self._line.close()
         self._alarm.close()
-        os.set_inheritable(control, False)
 
-    def _signal(self, slot: int, number: int) -> None:
+    def _signal(self, pid: int, number: int) -> None:
         """To the child's whole group; KILL also to the rest of its tree where orphans would not come to us."""
-        pid = self._pids.get(slot)
-        if pid is None:
+        if pid not in self._children:
             return
         rest = process_tree.descendants(pid) if number == signal.SIGKILL and not process_tree.ADOPTS else []
         with suppress(OSError):  # too early: it has not yet become a group leader
@@ -129,61 +126,51 @@ class Zygote:
             with suppress(OSError):
                 os.kill(each, number)
 
-    def _tidy(self) -> None:
-        """Reap what has ended, kill what it left behind, and report a child when both are done."""
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                break
-            if not pid:
-                break
-            self._reaped(pid, status, usage.ru_maxrss)
-        self._strays = self._kill_strays()
-        if self._exits and (not self._strays or monotonic() >= self._held_until):
-            for message in self._exits:
-                self._send(message)
-            self._exits = []
-
-    def _reaped(self, pid: int, status: int, peak: int) -> None:
-        slot = self._slots.pop(pid, None)
-        if slot is not None:
-            del self._pids[slot]
-            if not self._exits:
-                self._held_until = monotonic() + STRAY_PATIENCE_S
-            self._exits.append(["exited", slot, os.waitstatus_to_exitcode(status), peak * PEAK_UNIT_BYTES])
-
-    def _kill_strays(self) -> bool:
-        """Orphans of dead children have become ours; theirs become ours when they die. True while there are any."""
-        strays = [pid for pid in process_tree.children(os.getpid()) if pid not in self._slots]
+    def _tidy(self) -> bool:
+        """Reap what has ended, kill what it left behind, and report a child when both are done. Whether strays are left."""
+        with suppress(ChildProcessError):
+            while (ended := os.wait4(-1, os.WNOHANG))[0]:
+                self._note_exit(*ended)
+        # Orphans of dead children have become ours; theirs become ours when they die.
+        strays = set(process_tree.children(self._pid)) - self._children.keys()
         for pid in strays:
             with suppress(PermissionError):  # it became somebody else
                 os.kill(pid, signal.SIGKILL)
+        if not strays or monotonic() >= self._held_until:
+            for status, how in self._exits:
+                with suppress(BrokenPipeError):
+                    os.write(status, how)
+                os.close(status)
+            self._exits = []
         return bool(strays)
 
-    def _farewell(self) -> None:
-        for slot in self._pids:
-            self._signal(slot, signal.SIGKILL)
-        deadline = monotonic() + FAREWELL_S
-        while (self._slots or self._strays) and monotonic() < deadline:
-            if select.select([self._alarm], [], [], 0.05)[0]:
-                self._alarm.recv(4096)
-            self._tidy()
+    def _note_exit(self, pid: int, status: int, usage: Any) -> None:
+        if pid in self._children:
+            if not self._exits:
+                self._held_until = monotonic() + STRAY_PATIENCE_S
+            how = os.waitstatus_to_exitcode(status), usage.ru_maxrss * process_tree.PEAK_UNIT_BYTES
+            self._exits.append((self._children.pop(pid), pack(how)))
 
 
-def main() -> None:
-    """``python -m scheduler.worker.zygote FD``: FD is the connection; its first line says what the children need to know."""
-    connection = socket.socket(fileno=int(sys.argv[1]))
-    connection.set_inheritable(False)
+def main(line_fd: int, resolver: str, prepare: str, plugins: str) -> None:
+    """The whole life of a fork server; the texts are for ``_open_resolver``."""
+    line = socket.socket(fileno=line_fd)
+    line.set_inheritable(False)
     alarm = _alarm()
     process_tree.adopt_orphans()
-    process_tree.on_parents_death(signal.SIGCHLD)  # wakes us as the end of a child does
-    with connection.makefile("rb", buffering=0) as first:
-        settings = LineBuffer().feed(first.readline())[0]
-    del sys.argv[1:]  # not the business of user code
-    os.environ.pop("PYTHONPATH", None)
-    os.environ.update(settings["env"])
-    Zygote(connection, alarm, settings, _try_resolver(settings)).serve()
+    open_resolver = cache(partial(_open_resolver, resolver, prepare, plugins))
+    with suppress(Exception):  # it is tried again in the children, where it ends a Run
+        open_resolver()
+    gc.collect()
+    gc.freeze()  # what is shared is not written to by a collection in a child
+    Zygote(line, alarm, open_resolver).serve()
+
+
+def _open_resolver(resolver: str, prepare: str, plugins: str) -> Resolver:
+    """``resolver`` and ``prepare`` are named as ``module:function``; ``prepare``, if any, is given the plugin folder before."""
+    if prepare:
+        pkgutil.resolve_name(prepare)(Path(plugins))
+    return cache(pkgutil.resolve_name(resolver))
 
 
 def _alarm() -> socket.socket:
@@ -196,18 +183,3 @@ def _alarm() -> socket.socket:
     signal.set_wakeup_fd(writable.detach(), warn_on_full_buffer=False)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     return readable
-
-
-def _try_resolver(settings: Mapping[str, Any]) -> Resolver | None:
-    """Imported once for all children; a failure is theirs to report, as the end of a Run."""
-    try:
-        resolve = open_resolver(settings)
-    except Exception:
-        resolve = None
-    gc.collect()
-    gc.freeze()  # what is shared is not written to by a collection in a child
-    return resolve
-
-
-if __name__ == "__main__":
-    main()

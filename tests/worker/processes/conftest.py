@@ -89,7 +89,7 @@ class Bench:
     @property
     def server(self) -> psutil.Process:
         assert self.runner._server
-        return psutil.Process(self.runner._server.pid)
+        return psutil.Process(self.runner._server.process.pid)
 
     @property
     def pids(self) -> list[int]:
@@ -116,7 +116,7 @@ def make_bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]
 
 def close(bench: Bench) -> None:
     server = bench.runner._server
-    pids = [server.pid, *bench.pids] if server and alive(server.pid) else []
+    pids = [server.process.pid, *bench.pids] if server and alive(server.process.pid) else []
     bench.runner.close()
     assert bench.runner.children == 0
     assert [pid for pid in pids if alive(pid)] == []

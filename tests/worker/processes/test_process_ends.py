@@ -85,6 +85,43 @@ def test_cancel_ends_what_does_not_listen(bench: Any, target: str) -> None:
     assert started.took_s < 2
 
 
+def test_a_run_that_was_only_asked_may_heed_it(bench: Any, tmp_path: Path, wait_until: Any) -> None:
+    started = bench.start("tame:until_told", {"path": str(tmp_path / "begun")})
+    wait_until((tmp_path / "begun").exists)
+    started.handle.ask(Outcome(Kind.HANDED_BACK))
+    assert started.outcome().kind is Kind.HANDED_BACK
+    started.handle.ask(Outcome(Kind.HANDED_BACK))
+    assert bench.run("tame:context").kind is Kind.OK
+
+
+def test_a_run_that_was_only_asked_may_go_on(make_bench: Any, tmp_path: Path, wait_until: Any) -> None:
+    bench = make_bench(patience=Patience(term_ms=0, kill_ms=0))
+    started = bench.start("tame:until_file", {"path": str(tmp_path / "end"), "started": str(tmp_path / "begun")})
+    wait_until((tmp_path / "begun").exists)
+    started.handle.ask(Outcome(Kind.HANDED_BACK))
+    bench.run("tame:nothing")
+    (tmp_path / "end").touch()
+    assert started.outcome().result == '"finished by itself"'
+
+
+def test_who_was_asked_before_gets_less_time(make_bench: Any, tmp_path: Path, wait_until: Any) -> None:
+    bench = make_bench(patience=Patience(term_ms=20_000, kill_ms=20_000, asked_kill_ms=100))
+    started = bench.start("tame:touch_and_sleep", {"path": str(tmp_path / "begun")})
+    wait_until((tmp_path / "begun").exists)
+    started.handle.ask(Outcome(Kind.HANDED_BACK))
+    started.handle.stop(CANCELLED)
+    assert started.outcome().kind is Kind.CANCELLED
+    assert started.took_s < 5
+
+
+def test_what_is_asked_before_it_begins_never_begins(make_bench: Any) -> None:
+    bench = make_bench()
+    started = [bench.start("tame:nap", {"seconds": 0.01}, fresh=True) for _ in range(20)]
+    started[-1].handle.ask(Outcome(Kind.HANDED_BACK))
+    assert started[-1].outcome().kind is Kind.HANDED_BACK
+    assert {one.outcome().kind for one in started[:-1]} == {Kind.OK}
+
+
 def test_asked_twice_it_is_killed_at_once(make_bench: Any, tmp_path: Path, wait_until: Any) -> None:
     bench = make_bench(patience=Patience(term_ms=20_000, kill_ms=20_000))
     started = bench.start("tame:touch_and_sleep", {"path": str(tmp_path / "begun")})
@@ -111,6 +148,15 @@ def test_cancel_races_the_end_and_one_of_them_wins(bench: Any) -> None:
         kinds.add(started.outcome().kind)
     assert kinds <= {Kind.OK, Kind.CANCELLED}
     assert bench.run("tame:context").kind is Kind.OK
+
+
+def test_a_signal_that_comes_late_does_not_meet_the_next_run(make_bench: Any) -> None:
+    bench = make_bench(patience=Patience(term_ms=0, kill_ms=0), measured=False)
+    for _ in range(150):
+        started = bench.start("tame:nothing")
+        started.handle.stop(CANCELLED)
+        started.outcome()
+        assert bench.run("tame:nothing").kind is Kind.OK
 
 
 def test_memory_of_the_whole_tree_is_limited(bench: Any) -> None:

@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -47,9 +46,8 @@ def test_one_line_without_an_end_is_no_burden(bench: Any) -> None:
 
 
 def test_a_flood_slows_down_its_source_alone(make_bench: Any) -> None:
-    bench = make_bench(output_cap=1_000_000)
     taken = []
-    bench.runner._on_output = lambda _run, data: taken.append(len(data))
+    bench = make_bench(output_cap=1_000_000, on_output=lambda _run, data: taken.append(len(data)))
     [bench.run("tame:nothing") for _ in range(2)]
     floods = [bench.start("hostile:flood", timeout_ms=1000) for _ in range(2)]
     began, count = monotonic(), 0
@@ -70,14 +68,21 @@ def test_a_callback_that_raises_harms_no_run(make_bench: Any) -> None:
     assert bench.run("tame:progress", {"steps": 1}).kind is Kind.OK
 
 
-def test_a_mistake_of_ours_costs_the_children_not_the_runner(make_bench: Any, caplog: Any) -> None:
+def test_a_mistake_of_ours_costs_one_child_not_the_runner(make_bench: Any, monkeypatch: Any, caplog: Any, wait_until: Any) -> None:
+    def mistaken(_fields: object) -> None:
+        raise AttributeError("a mistake of ours")
+
     bench = make_bench()
     bench.run("tame:nothing")
-    started = bench.start("tame:nap", {"seconds": 60})
-    bench.runner._requests.add(Path("/no/such/file").stat)
-    assert started.outcome().kind is Kind.LOST
+    neighbour = bench.start("tame:nap", {"seconds": 0.5})
+    with monkeypatch.context() as patch:
+        patch.setattr("scheduler.worker.process_slot.outcome_of_fields", mistaken)
+        outcome = bench.run("tame:nothing")
+    assert (outcome.kind, outcome.error.type) == (Kind.LOST, "ProcessLost")
     assert "stumbled" in caplog.text
+    assert neighbour.outcome().result == '"slept"'
     assert bench.run("tame:nothing").kind is Kind.OK
+    wait_until(lambda: len(bench.pids) == bench.runner.children == bench.runner.stats.warm)
 
 
 def test_no_interpreter_is_a_lost_run(make_bench: Any, monkeypatch: Any) -> None:
@@ -97,6 +102,18 @@ def test_no_descriptors_are_a_lost_run(make_bench: Any, monkeypatch: Any) -> Non
         patch.setattr("os.pipe", exhausted)
         assert bench.run("tame:nothing", fresh=True).error.message.endswith("Too many open files")
     assert bench.run("tame:nothing", fresh=True).kind is Kind.OK
+
+
+def test_no_threads_are_a_lost_run(make_bench: Any, monkeypatch: Any) -> None:
+    def exhausted(_thread: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    bench = make_bench()
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", exhausted)
+        assert bench.run("tame:nothing").error.message.endswith("can't start new thread")
+    assert bench.runner.children == 0
+    assert bench.run("tame:nothing").kind is Kind.OK
 
 
 def test_a_fork_server_that_cannot_start_loses_what_waits_for_it(make_bench: Any, monkeypatch: Any) -> None:

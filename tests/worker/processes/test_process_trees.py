@@ -130,6 +130,17 @@ def test_a_run_that_cannot_be_killed_gives_its_slot_back(make_bench: Any, wait_u
     wait_until(lambda: bench.runner.children == 0)
 
 
+def test_what_cannot_be_killed_after_its_run_keeps_nobody_waiting(make_bench: Any, wait_until: Any, tmp_path: Path) -> None:
+    bench = make_bench(patience=Patience(linger_ms=300, abandon_ms=200))
+    started = bench.start("hostile:thread_left", {"seconds": 600, "path": str(tmp_path / "begun")})
+    wait_until((tmp_path / "begun").exists)
+    bench.server.suspend()
+    assert started.outcome().result == '"done"'
+    assert bench.runner.stats.leaving == 1
+    bench.server.resume()
+    wait_until(lambda: bench.runner.children == 0)
+
+
 def test_terminate_is_no_business_of_the_fork_server(make_bench: Any) -> None:
     bench = make_bench()
     bench.run("tame:nothing")
