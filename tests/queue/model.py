@@ -406,7 +406,7 @@ class Model:
 
     def take(self, worker: str, free: Free) -> list[Claim]:
         slots, claims = free._asdict(), []
-        while best := self.best_lane(worker, slots):
+        while any(slots.values()) and (best := self.best_lane(worker, slots)):
             claims += self.take_from(*best, worker, slots)
         if claims:
             self.idle.pop(worker, None)
@@ -481,7 +481,7 @@ class Model:
             if self.arrivals.get(key, 0) > self.now + limit.window_ms + 1:
                 self.arrivals[key] = self.now + limit.window_ms
             ahead = max(0, self.arrivals.get(key, 0) - self.now)
-            allowed = (limit.window_ms - ahead) // every
+            allowed = max(0, limit.window_ms - ahead) // every
             want = min(want, allowed)
             if not allowed:
                 again = max(again, self.now + ahead + every - limit.window_ms)

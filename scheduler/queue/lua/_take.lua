@@ -4,7 +4,7 @@
 local MOST_CLOSED = 200 -- lanes that one claim closes: a call stays short however many lanes a pause or a limit concerns
 local MOST_PASSED = 1000 -- lanes of a queue that one claim passes over
 
--- A claim in progress: c = {step, worker, free (slots by kind), policies (by task), passed (lanes by queue), closed}
+-- A claim in progress: c = {step, worker, free (slots by kind), left (of them all), policies (by task), passed (lanes by queue), closed}
 
 local function shut(c, lane, reason, until_ms, cause)
   close_lane(c.step, lane, reason, until_ms, cause)
@@ -89,25 +89,37 @@ local function admit(c, lane, task, policy, want)
   return want, group, charges
 end
 
--- The first lane of a queue that this worker has a free slot for, its head's score, and that of the lane after it.
+-- Whether this worker can take from a lane now. Lanes of tasks that nobody can run are closed in passing.
+local function suits(c, queue, lane)
+  local its_queue, task = queue_and_task(lane)
+  if its_queue ~= queue then -- no lane of ours
+    redis.call('ZREM', c.step.P .. 'q:' .. queue, lane)
+    c.closed = c.closed + 1
+    return false
+  end
+  local policy = policy_of(c, task)
+  if policy == 'nobody' then
+    shut(c, lane, 'no_worker', c.step.now + RECHECK_MS, 'unknown/' .. task)
+  elseif policy == 'others' or c.free[policy.slot] <= 0 then
+    c.passed[queue] = c.passed[queue] + 1
+  else
+    return true
+  end
+end
+
+-- The first lane of a queue that suits, its head's score, and that of the lane after it (its own where that is not known).
 local function first_lane(c, queue)
-  local key, passed = c.step.P .. 'q:' .. queue, c.passed[queue] or 0
-  while passed < MOST_PASSED and c.closed < MOST_CLOSED do
-    local heads = redis.call('ZRANGE', key, passed, passed + 1, 'WITHSCORES')
-    if #heads == 0 then return nil end
-    local its_queue, task = queue_and_task(heads[1])
-    local policy = task and policy_of(c, task)
-    if its_queue ~= queue then -- no lane of ours
-      redis.call('ZREM', key, heads[1])
-      c.closed = c.closed + 1
-    elseif policy == 'nobody' then
-      shut(c, heads[1], 'no_worker', c.step.now + RECHECK_MS, 'unknown/' .. task)
-    elseif policy == 'others' or c.free[policy.slot] <= 0 then
-      passed = passed + 1
-      c.passed[queue] = passed
-    else
-      return heads[1], tonumber(heads[2]), tonumber(heads[4]) or math.huge
+  c.passed[queue] = c.passed[queue] or 0
+  local last = 1 -- mostly the first one suits; where it does not, there may be many
+  while c.passed[queue] < MOST_PASSED do
+    local heads = redis.call('ZRANGE', c.step.P .. 'q:' .. queue, c.passed[queue], c.passed[queue] + last, 'WITHSCORES')
+    for i = 1, #heads, 2 do
+      if c.closed >= MOST_CLOSED then return nil end
+      local after = heads[i + 3] or (#heads <= 2 * last and math.huge) or heads[i + 1]
+      if suits(c, queue, heads[i]) then return heads[i], tonumber(heads[i + 1]), tonumber(after) end
     end
+    if #heads <= 2 * last then return nil end -- there were no more
+    last = 63
   end
 end
 
@@ -168,6 +180,7 @@ local function take(c, lane, bound)
   redis.call('ZREMRANGEBYRANK', key, 0, count - 1)
   show_head(P, lane)
   c.free[policy.slot] = c.free[policy.slot] - #claims
+  c.left = c.left - #claims
   if #claims == 0 then c.closed = c.closed + 1 end
 end
 
@@ -182,11 +195,13 @@ end
 
 -- What a worker may take now. Where nothing is left for it, it is entered among the idle in the same step: no wake-up is missed.
 local function claim(step, worker, wanted, free)
-  local c = {step = step, worker = worker, free = free, policies = {}, passed = {}, closed = 0, claims = {}}
+  local left = free.default + free.processpool + free.asyncio
+  local c = {step = step, worker = worker, free = free, left = left, policies = {}, passed = {}, closed = 0, claims = {}}
   local queues = open_queues(step.P, wanted)
   local lane, bound = best_lane(c, queues)
   while lane do
     take(c, lane, bound)
+    if c.left <= 0 then break end
     lane, bound = best_lane(c, queues)
   end
   if #c.claims == 0 and c.closed < MOST_CLOSED then
