@@ -169,6 +169,8 @@ class Service:
 
     def _idle_too_long(self) -> bool:
         limit_s = self.center.settings.worker.idle_timeout.total_seconds()
+        if self.supervisor and not self.workers:
+            self._busy_at = monotonic()  # a worker that has yet to come up is not idle
         if not limit_s or monotonic() - self._busy_at <= limit_s:
             return False
         try:

@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,3 +100,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             monkeypatch.delenv(name)
     yield
     forget()
+
+
+@pytest.fixture
+def untraced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No coverage in this test's threads and processes: ``baton.interrupt`` does nothing under a tracer on Python 3.11."""
+    of_this_thread, of_new_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type]
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    yield
+    threading.settrace(of_new_threads)  # type: ignore[arg-type]
+    sys.settrace(of_this_thread)

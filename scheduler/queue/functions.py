@@ -14,7 +14,7 @@ from typing import Any
 
 from scheduler.queue.quarantine import quarantine
 
-_CURES = 3  # of one call: somebody may flush the functions while we load them
+_CURES = 20  # of one call: somebody may flush the functions again and again while we load them
 _FIELDS = "".join(rf"\n{field}: ?(?P<{field}>.*?)" for field in ("keys", "args", "returns", "flags"))
 _HEADER = re.compile(rf"--\[\[ (?P<name>\w+): (?P<doc>.*?){_FIELDS}\n\]\]", re.DOTALL)
 

@@ -6,6 +6,7 @@ when a Run lasts (5 ms) does the ticker give the baton to another thread, which 
 
 import ctypes
 import logging
+import sys
 import threading
 from collections.abc import Callable
 
@@ -21,7 +22,13 @@ class GivenUp(BaseException):
 
 
 def interrupt(thread: int) -> None:
-    """Raise GivenUp in the thread of this ident, at its next step in Python."""
+    """Raise GivenUp in the thread of this ident, at its next step in Python.
+
+    Under a tracer (coverage, a debugger) CPython 3.11 lets every other thread spin at its next call until that step comes,
+    which a thread inside C may never take; so there the thread is left alone.
+    """
+    if sys.version_info < (3, 12) and threading.gettrace() is not None:
+        return
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(GivenUp))
 
 

@@ -83,8 +83,8 @@ def test_without_contact_it_stops_what_runs_before_the_lease_ends(desk: Any, own
     desk.url = own_server.url
     center = desk.started({"again": {"trigger": "none"}}, worker={"lease": 3})
     run = center.submit("again")
-    desk.await_state(center, run, "running")
     slots = center.roles.worker._built.worker.slots
+    desk.until(lambda: run in slots.held())
     away_since = monotonic()
     getattr(own_server, gone)()
     desk.until(lambda: not slots.held())

@@ -89,6 +89,7 @@ class TestDecorators:
         run = center.wait(center.submit("picky", {"error": error}))
         assert (run.state, run.attempt) == (state, attempt)
 
+    @pytest.mark.usefixtures("untraced")
     @pytest.mark.parametrize("executor", ["default", "processpool"])
     def test_timeout_on_run_is_a_deadline(self, desk: Any, executor: str) -> None:
         center = desk.started(decorated("endless", executor=executor))

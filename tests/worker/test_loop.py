@@ -62,6 +62,7 @@ def test_long_runs_get_threads_of_their_own_up_to_the_limit(lab: Any) -> None:
     assert {lab.end(run).result for run in runs} == {"held"}
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_loop_in_python_is_broken_at_its_deadline(lab: Any) -> None:
     built = lab.worker()
     run = lab.end(lab.submit("spin"))
