@@ -11,8 +11,8 @@ from scheduler.core.run import Strike
 from scheduler.core.states import Reason, State
 from scheduler.core.task import Task
 
-MAX_CRASHES = 3  # a crash that is the third strike, earlier losses counted too, makes the Run poison (Sidekiq Pro's rule)
-MAX_LOSSES = 10  # a lost worker is rarely the Run's fault; after two losses it runs isolated, so a culprit crashes alone
+MAX_STRIKES = 3  # a crash that is the third strike, losses of workers counted too, makes the Run poison
+MAX_LOSSES = 10  # a lost worker is rarely the Run's fault; after two losses it runs in a fresh process, so a culprit crashes alone
 _LOSS_BACKOFF = Backoff(interval_ms=1_000, strategy="exponential", max_delay_ms=60_000)
 
 
@@ -44,7 +44,7 @@ def decide(task: Task, history: History, outcome: Outcome, random: Random) -> De
     """The next state of a Run of ``task`` whose attempt ended with ``outcome``."""
     match outcome.kind:
         case Kind.OK:
-            return _SUCCEEDED
+            return Decision(State.SUCCEEDED)
         case Kind.CANCELLED:
             return Decision(State.CANCELLED, outcome.reason or Reason.CANCELLED)
         case Kind.HANDED_BACK:
@@ -59,9 +59,6 @@ def decide(task: Task, history: History, outcome: Outcome, random: Random) -> De
             return _after_failure(task, history, outcome, random)
 
 
-_SUCCEEDED = Decision(State.SUCCEEDED)
-
-
 def _after_loss(history: History, random: Random) -> Decision:
     """Losing a worker is no failure of the Run: it burns no attempt, and the first return is immediate."""
     if history.losses + 1 >= MAX_LOSSES:
@@ -71,9 +68,9 @@ def _after_loss(history: History, random: Random) -> Decision:
 
 
 def _after_failure(task: Task, history: History, outcome: Outcome, random: Random) -> Decision:
-    reason = Reason(outcome.kind)
+    reason = Reason(outcome.kind)  # every kind of failure is a reason of the same name
     strike: Strike = "crash" if outcome.kind is Kind.CRASHED else ""
-    if strike and history.crashes + history.losses + 1 >= MAX_CRASHES:
+    if strike and history.crashes + history.losses + 1 >= MAX_STRIKES:
         return Decision(State.DEAD, Reason.POISON, strike=strike)
     if outcome.error and gives_up({outcome.error.type, *outcome.error.bases}, task.retry_on, task.give_up_on):
         return Decision(State.FAILED, reason)

@@ -31,7 +31,7 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One attempt's end. ``result`` is JSON text; ``reason`` and ``retry_after_ms`` belong to GATED."""
+    """One attempt's end. ``result`` is JSON text; ``reason`` says which gate, cancel or hand-back; ``retry_after_ms`` belongs to GATED."""
 
     kind: Kind
     result: str = ""

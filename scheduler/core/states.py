@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a Run is. A Run has exactly one state, and at most one terminal state in its life."""
+    """Where a Run is. It has exactly one state, and ends at most once, unless somebody retries it by hand."""
 
     WAITING = "waiting"  # for the Runs it depends on
     DELAYED = "delayed"  # until its due time: submitted with a delay, or between two attempts
@@ -28,7 +28,7 @@ class Reason(StrEnum):
     CRASHED = "crashed"  # the process of the attempt died: a signal, os._exit, sys.exit
     OOM = "oom"  # the attempt's process tree went over memory_limit, or the kernel killed it for memory
     LOST = "lost"  # the worker died with the Run in its hands
-    POISON = "poison"  # the Run killed its own process three times
+    POISON = "poison"  # the Run killed its own process, as its third strike
     CANCELLED = "cancelled"
     RETRY = "retry"
     SCHEDULED = "scheduled"  # submitted with a delay or a time
@@ -38,6 +38,7 @@ class Reason(StrEnum):
     PAUSED = "paused"
     NO_WORKER = "no_worker"
     GPU_BUSY = "gpu_busy"
+    NOT_READY = "not_ready"  # a layer of the attempt could not be entered: the store or a driver is away
     MISFIRED = "misfired"
     COALESCED = "coalesced"
     OVERLAP = "overlap"

@@ -1,7 +1,7 @@
 """What an attempt enters before it starts and leaves after it has ended: the log lines of the Run, and its GPUs.
 
-``enter`` gives the job as the inner layers and the slot shall see it, or raises GateClosedError: not now. ``leave`` gets that job
-back, whatever came of it. A layer is shared by all attempts of a task, from any thread.
+``enter`` gives the job as the inner layers and the slot shall see it, or raises GateClosedError: not now. ``leave`` gets the job as
+the slot saw it, whatever came of it. A layer is shared by all attempts of a task, from any thread.
 """
 
 import logging

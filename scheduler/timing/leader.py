@@ -91,7 +91,6 @@ class Leader:
             self._ask_at = ask_at
         if answer.epoch:
             self._epoch, self.takeover_ms = answer.epoch, answer.silent_ms
-            _log.info(
-                "%s leads (epoch %d); the leader before it was last heard of %d ms ago", self.instance, answer.epoch, answer.silent_ms
-            )
+            after = f"; the leader before it was last heard of {answer.silent_ms} ms ago" if answer.silent_ms else ""
+            _log.info("%s leads (epoch %d)%s", self.instance, answer.epoch, after)
             self._on_gain()

@@ -1,7 +1,7 @@
 """One attempt as a pipeline over one value: prepare → enter layers → run in a slot → leave layers → decide → settle.
 
-The steps are functions here; ``slots`` calls them in order. ``call`` runs the user's function for a thread; a process and a
-coroutine have their own way (``child``, ``aio``). ``settlement`` asks ``decide``; the conductor sends what it returns to the queue.
+The steps are functions here. ``slots`` calls ``prepare``, ``enter`` and ``leave``; ``call`` runs the user's function in a thread (a process
+and a coroutine have their own way: ``child``, ``aio``). ``loop`` asks for the ``settlement`` and sends it to the queue.
 """
 
 import json
@@ -21,12 +21,12 @@ from scheduler.core.run import Claim, Settlement
 from scheduler.core.states import Reason, State
 from scheduler.core.task import Task
 from scheduler.worker import context
-from scheduler.worker.capture import outcome_of_exception, outcome_of_result
+from scheduler.worker.capture import holds_against, outcome_of_exception, outcome_of_result
 
 log = logging.getLogger("scheduler.worker")
 
-_SUCCEEDED = State.SUCCEEDED
-ISOLATE_AFTER_LOSSES = 2  # a Run that lost two workers runs alone in a process, so that only it can die of itself
+FRESH_AFTER_LOSSES = 2  # a Run that lost two workers runs in a fresh process, so that only it can die of itself
+NOT_READY_MS = 1_000  # until a layer that could not be entered is tried again
 
 
 class Layer(Protocol):
@@ -68,7 +68,7 @@ class Attempt:
 def prepare(claim: Claim, task: Task) -> Attempt:
     """The attempt with its parameters merged: the task's own, then those it was submitted with."""
     params = {**task.params, **json.loads(claim.params)} if claim.params else task.params
-    alone = task.isolation == "fresh" or task.gpu is not None or claim.losses >= ISOLATE_AFTER_LOSSES
+    fresh = task.isolation == "fresh" or task.gpu is not None or claim.losses >= FRESH_AFTER_LOSSES
     # Positional for speed: this is the hot path. The order is that of Job's fields.
     job = Job(
         claim.id,
@@ -80,7 +80,7 @@ def prepare(claim: Claim, task: Task) -> Attempt:
         claim.scheduled_ms,
         task.timeout_ms,
         task.memory_limit,
-        alone,
+        fresh,
         {},
         task.log_runs,
         task.max_attempts,
@@ -95,47 +95,48 @@ def enter(attempt: Attempt, layers: Sequence[Layer]) -> Outcome | None:
             attempt.job = layer.enter(attempt.job)
         except GateClosedError as gate:
             return Outcome(Kind.GATED, reason=gate.reason, retry_after_ms=gate.retry_after_ms)
-        except Exception as error:  # a layer that cannot be entered (the store is away) is no fault of the Run
-            log.warning("%s cannot start: %s", attempt.job.task, error)
-            return Outcome(Kind.HANDED_BACK, reason=Reason.LOST)
+        except Exception as error:  # the store is away, a driver hangs: no fault of the Run
+            log.warning("%s cannot start yet: %s", attempt.job.task, error)
+            return Outcome(Kind.GATED, reason=Reason.NOT_READY, retry_after_ms=NOT_READY_MS)
         attempt.entered.append(layer)
     return None
 
 
 def leave(attempt: Attempt, outcome: Outcome) -> None:
-    """Leave the layers that were entered, innermost first."""
+    """Leave the layers that were entered, innermost first. One that cannot be left keeps nobody from hearing how the Run ended."""
     while attempt.entered:
-        attempt.entered.pop().leave(attempt.job, outcome)
+        try:
+            attempt.entered.pop().leave(attempt.job, outcome)
+        except Exception as error:
+            log.warning("after %s: %s", attempt.job.run, error)
 
 
 def call(attempt: Attempt, func: Callable[..., Any], run_context: context.RunContext) -> Outcome:
     """Run the user's function here, in this thread; whatever it does becomes an Outcome."""
-    token = context.enter(run_context)
-    attempt_token = current_attempt.set((attempt.claim.attempt, attempt.task.max_attempts))
+    outer_run = context.enter(run_context)
+    outer_attempt = current_attempt.set((attempt.claim.attempt, attempt.task.max_attempts))
     try:
         outcome = outcome_of_result(func(**attempt.job.params))
     except BaseException as error:
         outcome = outcome_of_exception(error)
     finally:
-        current_attempt.reset(attempt_token)
-        context.leave(token)
+        current_attempt.reset(outer_attempt)
+        context.leave(outer_run)
     return final(attempt, outcome)
 
 
 def final(attempt: Attempt, outcome: Outcome) -> Outcome:
-    """What holds when an attempt was told to stop and ended by itself: one that never noticed and succeeded, succeeded."""
+    """What holds when an attempt ended by itself, told to stop or not."""
     why = attempt.why
-    if why is None or (outcome.kind is Kind.OK and not attempt.stop.noticed and why.kind is not Kind.TIMED_OUT):
-        return outcome
-    return why
+    return outcome if why is None or holds_against(why, outcome, noticed=attempt.stop.noticed) else why
 
 
 def settlement(attempt: Attempt, outcome: Outcome, random: Random) -> Settlement:
-    """What ``decide`` says, and what is kept of the attempt, for the queue. A success needs no judge."""
+    """What ``decide`` says, and what is kept of the attempt, for the queue. A plain success needs no judge."""
     claim = attempt.claim
     duration_ms = outcome.duration_ms or (perf_counter() - attempt.began) * 1000
     if outcome.kind is Kind.OK and outcome.error is None:
-        return Settlement(claim.id, claim.token, _SUCCEEDED, result=outcome.result, duration_ms=duration_ms)
+        return Settlement(claim.id, claim.token, State.SUCCEEDED, result=outcome.result, duration_ms=duration_ms)
     decision = decide(attempt.task, History(claim.attempt, claim.losses, claim.crashes), outcome, random)
     return Settlement(
         claim.id,

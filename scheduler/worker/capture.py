@@ -18,6 +18,11 @@ _OUR_FOLDER = str(Path(__file__).parent)
 _OUT_OF_MEMORY = Outcome(Kind.ERROR, error=Error("MemoryError", "out of memory", bases=("MemoryError", "Exception", "BaseException")))
 
 
+def holds_against(why: Outcome, outcome: Outcome, *, noticed: bool) -> bool:
+    """Whether an attempt that was told to stop (``why``) ended as it says: it succeeded, in time, and never looked whether to stop."""
+    return outcome.kind is Kind.OK and not noticed and why.kind is not Kind.TIMED_OUT
+
+
 def outcome_of_result(value: object) -> Outcome:
     """What ``run()`` returned. A value that is no JSON or over ``RESULT_LIMIT`` leaves the Run succeeded, without result, and says why."""
     if value is None:

@@ -210,7 +210,7 @@ class Worker:
         if task is None:
             unknown = Outcome(Kind.REFUSED, error=Error("UnknownTask", f"this worker does not know the task {claim.task!r}"))
             self._on_end(pipeline.prepare(claim, Task(name=claim.task, target="")), unknown)
-        elif task.slot == "default" and claim.losses < pipeline.ISOLATE_AFTER_LOSSES:
+        elif task.slot == "default" and claim.losses < pipeline.FRESH_AFTER_LOSSES:
             self._inbox.append(claim)
         else:
             self.slots.start_elsewhere(claim, task)

@@ -13,9 +13,9 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from scheduler.core.clock import monotonic, sleep
-from scheduler.core.outcome import Kind, Outcome
+from scheduler.core.outcome import Outcome
 from scheduler.core.ports import Job
-from scheduler.worker.capture import crashed, lost, outcome_of_death, over_memory, timed_out
+from scheduler.worker.capture import crashed, holds_against, lost, outcome_of_death, over_memory, timed_out
 from scheduler.worker.forkserver import ForkServer
 from scheduler.worker.process_tree import tree_rss
 from scheduler.worker.wire import LineBuffer, outcome_of_fields, pack
@@ -90,9 +90,9 @@ class Ticket:
             threading.Thread(target=self.slot.put_down, args=(self, term_ms, kill_ms), daemon=True).start()
 
     def hear(self, outcome: Outcome, *, noticed: bool) -> None:
-        """It ended by itself. One that was told to stop, never noticed and succeeded in time, succeeded."""
+        """It ended by itself."""
         why = self.why or (self.asked if noticed else None)
-        if why is None or (outcome.kind is Kind.OK and not noticed and why.kind is not Kind.TIMED_OUT):
+        if why is None or holds_against(why, outcome, noticed=noticed):
             self.said = outcome
         else:
             self.said = replace(why, duration_ms=outcome.duration_ms)

@@ -12,7 +12,7 @@ from scheduler.queue.keys import PATTERNS
 from tests.faults.effects import Effect, starts
 
 RETURNED = {"pending", "delayed"}
-AGAIN = {"lost", "shutdown", "error", "timed_out", "crashed", "oom", "gpu_busy"}  # reasons for which a Run may run once more
+AGAIN = {"lost", "shutdown", "error", "timed_out", "crashed", "oom", "gpu_busy", "not_ready"}  # reasons for which a Run may run once more
 
 
 class History:
