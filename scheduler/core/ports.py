@@ -30,13 +30,15 @@ class FiredState(NamedTuple):
 
     Every instant up to ``last_ms`` is settled: fired, missed, or before the schedule was known or resumed (0: the store knows
     nothing). ``next_ms`` is the instant the last fire said comes next (0: never, or nothing fired yet). ``fires`` counts them,
-    ``since_ms`` is when the schedule became known.
+    ``since_ms`` is when the schedule became known. ``untold_ms`` > 0: what lies between it and ``last_ms`` passed while the schedule
+    was paused, and is to be told.
     """
 
     last_ms: int
     next_ms: int
     fires: int = 0
     since_ms: int = 0
+    untold_ms: int = 0
 
 
 class ScheduleStore(Protocol):

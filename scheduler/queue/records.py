@@ -10,7 +10,7 @@ from scheduler.core.run import Claim, Fire, Run, Settlement, Submission
 from scheduler.core.states import State
 
 _BREAKS = str.maketrans("\n\t", "  ")
-_FIRED = re.compile(r"(\d+);(\d+);(\d+-\d+(?:,\d+-\d+)*)")
+_FIRED = re.compile(r"(\d+);(\d+);(\d+-\d+(?:,\d+-\d+)*)(?:;(\d+))?")
 
 
 def run_from_hash(run_id: str, h: Mapping[str, str]) -> Run:
@@ -92,10 +92,11 @@ def claim_from_reply(row: Sequence[Any]) -> Claim:
 
 
 def fired_state(text: str | None, now_ms: int) -> FiredState:
-    """``next;fires;first-last,…`` as seen at ``now_ms``. Ranges that begin later were fired before the clock stepped back."""
+    """``next;fires;first-last,…[;untold]`` as seen at ``now_ms``. Ranges that begin later were fired before the clock stepped back."""
     match = _FIRED.fullmatch(text or "")
     if not match:
         return FiredState(0, 0)
-    next_ms, fires, ranges = match.groups()
+    next_ms, fires, ranges, untold = match.groups()
     pairs = [(int(first), int(last)) for first, last in (pair.split("-") for pair in ranges.split(","))]
-    return FiredState(max((last for first, last in pairs if first <= now_ms), default=0), int(next_ms), int(fires), pairs[0][0])
+    last_ms = max((last for first, last in pairs if first <= now_ms), default=0)
+    return FiredState(last_ms, int(next_ms), int(fires), pairs[0][0], int(untold or 0))

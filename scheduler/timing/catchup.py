@@ -51,6 +51,12 @@ def plan(schedule: Schedule, trigger: TimedTrigger, at: Position, now_ms: int, d
     return _newest(due(trigger, at.last_ms, now_ms, most), at.last_ms, "misfired", late=True)
 
 
+def paused(trigger: TimedTrigger, from_ms: int, until_ms: int, due: FindDue) -> Shot | None:
+    """The word about the instants of a schedule that was paused from one moment until another; None where there were none."""
+    found = due(trigger, from_ms, until_ms, 1)
+    return Shot(found.instants[0], from_ms, found.missed + 1, "paused", make_run=False) if found.instants else None
+
+
 def _in_time(schedule: Schedule, trigger: TimedTrigger, at: Position, now_ms: int, due: FindDue) -> Plan:
     following = trigger.next(at.next_ms)
     if following is None or following > now_ms:

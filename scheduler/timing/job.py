@@ -8,7 +8,7 @@ from apscheduler.triggers.base import BaseTrigger
 
 from scheduler.core.ports import FiredState
 from scheduler.core.task import Schedule
-from scheduler.timing.catchup import NOTHING, Plan, Position, plan
+from scheduler.timing.catchup import NOTHING, Plan, Position, Shot, paused, plan
 from scheduler.timing.wiring import TimedTrigger
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,9 +37,12 @@ class JobTrigger(BaseTrigger):  # type: ignore[misc]  # the library is untyped
 
 
 class ScheduleJob(Job):  # type: ignore[misc]  # the library is untyped
-    """Where one Schedule stands: all up to ``last_ms`` is settled, ``next_ms`` comes next (None: never), ``fires`` were counted."""
+    """Where one Schedule stands: all up to ``last_ms`` is settled, ``next_ms`` comes next (None: never), ``fires`` were counted.
 
-    __slots__ = ("_scheduler", "built", "fires", "last_ms", "next_ms", "plan", "schedule", "since_ms")
+    ``untold`` is the word about what passed while it was paused; it goes before anything else.
+    """
+
+    __slots__ = ("_scheduler", "built", "fires", "last_ms", "next_ms", "plan", "schedule", "since_ms", "untold")
 
     executor: ClassVar[str] = "default"
     coalesce: ClassVar[bool] = False  # ``plan`` has decided
@@ -53,6 +56,7 @@ class ScheduleJob(Job):  # type: ignore[misc]  # the library is untyped
         self.next_ms: int | None = None
         self.fires = 0
         self.since_ms = 0
+        self.untold: Shot | None = None
         self.plan = NOTHING
 
     @property
@@ -81,9 +85,17 @@ class ScheduleJob(Job):  # type: ignore[misc]  # the library is untyped
         self.fires, self.since_ms = state.fires, state.since_ms
         if self.built.max_runs is not None and state.fires >= self.built.max_runs:
             self.next_ms = None
+        self.untold = paused(self.built, state.untold_ms, state.last_ms, self._scheduler.wiring.due) if state.untold_ms else None
+
+    @property
+    def due_ms(self) -> int | None:
+        """When there is something to be given to the store; None: never."""
+        return 0 if self.untold else self.next_ms
 
     def aim(self, now_ms: int) -> Plan:
         """Decide what to fire now. Raises whatever the trigger raises."""
+        if self.untold:
+            return Plan([self.untold], self.next_ms)
         if self.next_ms is None:
             return NOTHING
         found = plan(self.schedule, self.built, Position(self.last_ms, self.next_ms, self.since_ms), now_ms, self._scheduler.wiring.due)
@@ -104,7 +116,7 @@ class ScheduleJob(Job):  # type: ignore[misc]  # the library is untyped
         self.last_ms = max(self.last_ms, shots[-1].instant_ms)
         self.fires += sum(shot.make_run for shot in shots)
         self.next_ms = self.plan.next_ms
-        self.plan = NOTHING
+        self.untold, self.plan = None, NOTHING
 
 
 def _at_most(found: Plan, left: int) -> Plan:

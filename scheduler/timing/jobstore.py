@@ -50,7 +50,7 @@ class RedisJobStore(BaseJobStore):  # type: ignore[misc]  # the library is untyp
                 if parked[name] != self.parked.get(name):
                     _log.error(_PARKED, name, parked[name])
         self.jobs, self.parked, self.paused = jobs, parked, paused
-        self._queue = [(job.next_ms, name) for name, job in self.jobs.items() if job.next_ms is not None and name not in paused]
+        self._queue = [(job.due_ms, name) for name, job in self.jobs.items() if job.due_ms is not None and name not in paused]
         heapq.heapify(self._queue)
 
     def _job(self, job: ScheduleJob | None, schedule: Schedule, state: FiredState, now_ms: int) -> ScheduleJob:

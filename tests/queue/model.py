@@ -123,7 +123,7 @@ class Model:
         self.epoch = 0
         self.lead: dict[str, str] = {}
         self.schedules: dict[str, Schedule] = {}
-        self.fired: dict[str, tuple[int, int, list[list[int]]]] = {}
+        self.fired: dict[str, tuple[int, int, list[list[int]], int]] = {}  # next, count, ranges, untold
         self.events: list[tuple[str, ...]] = []
         self.arrived: dict[str, int] = {}  # lane → Runs that entered it in this step
 
@@ -510,7 +510,7 @@ class Model:
         if kind == "schedule":
             self.generation += 1
             if changed and not on:
-                self.begin_anew(name)
+                self.go_on(name)
         if changed:
             self.tell("paused" if on else "resumed", name, reason=kind)
         return changed
@@ -571,10 +571,18 @@ class Model:
         self.generation += 1
 
     def begin_anew(self, name: str) -> None:
-        _, fires, ranges = self.fired.get(name, (0, 0, []))
-        if not any(first <= self.now <= last for first, last in ranges):
-            ranges = self.with_instant(ranges, self.now, 0)
-        self.fired[name] = (0, fires, ranges)
+        _, fires, ranges, _ = self.fired.get(name, (0, 0, [], 0))
+        self.fired[name] = (0, fires, self.settled_at(ranges, self.now), 0)
+
+    def go_on(self, name: str) -> None:
+        _, fires, ranges, untold = self.fired.get(name, (0, 0, [], 0))
+        if not untold and ranges and ranges[-1][1] < self.now - 1:
+            untold = ranges[-1][1]
+        self.fired[name] = (0, fires, self.settled_at(ranges, self.now - 1), untold)
+
+    def settled_at(self, ranges: list[list[int]], instant: int) -> list[list[int]]:
+        known = any(first <= instant <= last for first, last in ranges)
+        return ranges if known else self.with_instant(ranges, instant, 0)
 
     @staticmethod
     def with_instant(ranges: list[list[int]], instant: int, previous: int) -> list[list[int]]:
@@ -598,13 +606,13 @@ class Model:
             return "gone"
         if f"schedule/{f.schedule}" in self.paused:
             return "paused"
-        _, fires, ranges = self.fired.get(f.schedule, (0, 0, []))
+        _, fires, ranges, _ = self.fired.get(f.schedule, (0, 0, [], 0))
         if any(first <= f.instant_ms <= last for first, last in ranges):
             return "duplicate"
         answer = "missed"
         if f.make_run:
             answer = "overlap" if self.overlaps(f) else self.enter(f.submission, f.schedule, f.instant_ms)
-        self.fired[f.schedule] = (f.next_ms, fires + f.make_run, self.with_instant(ranges, f.instant_ms, f.previous_ms))
+        self.fired[f.schedule] = (f.next_ms, fires + f.make_run, self.with_instant(ranges, f.instant_ms, f.previous_ms), 0)
         if f.missed:
             self.tell("missed", f.schedule, reason=f.missed_reason)
         if answer == "overlap":
@@ -646,7 +654,7 @@ class Model:
         meta = {"keep": self.keep, "generation": self.generation or None, "epoch": self.epoch or None}
         keys["meta"] = {name: str(value) for name, value in meta.items() if value is not None}
         keys["schedules"] = {name: json.dumps(schedule.to_dict()) for name, schedule in self.schedules.items()}
-        keys["fired"] = {name: f"{next_ms};{fires};{_ranges(ranges)}" for name, (next_ms, fires, ranges) in self.fired.items()}
+        keys["fired"] = {name: _fired(*facts) for name, facts in self.fired.items()}
         keys |= {"queues": self.orders, "paused": self.paused, "leases": self.leases, "fenced": self.fenced, "gone": self.gone}
         keys |= {"idle": self.idle, "lead": self.lead}
         return {name: value for name, value in keys.items() if value or value == 0}
@@ -688,5 +696,6 @@ class Model:
             keys.setdefault(f"active:{run.schedule}", set()).add(run.id)
 
 
-def _ranges(ranges: list[list[int]]) -> str:
-    return ",".join(f"{first}-{last}" for first, last in ranges)
+def _fired(next_ms: int, fires: int, ranges: list[list[int]], untold: int) -> str:
+    line = f"{next_ms};{fires};" + ",".join(f"{first}-{last}" for first, last in ranges)
+    return f"{line};{untold}" if untold else line

@@ -87,4 +87,15 @@ def test_a_resumed_schedule_counts_from_that_moment(lab: Any) -> None:
     lab.queue.pause("schedule", "s")
     lab.pass_ms(5000)
     lab.queue.pause("schedule", "s", on=False)
-    assert lab.state() == {"meta": {"generation": "2"}, "fired": {"s": f"0;0;{lab.now}-{lab.now}"}}
+    assert lab.state() == {"meta": {"generation": "2"}, "fired": {"s": f"0;0;{lab.now - 1}-{lab.now - 1}"}}
+
+
+def test_since_when_it_was_paused_is_kept_until_somebody_tells_of_it(lab: Any) -> None:
+    since = lab.now - 1000
+    lab.client.hset(lab.key("fired"), "s", f"0;7;{since}-{since}")
+    for _ in range(2):
+        lab.queue.pause("schedule", "s")
+        lab.pass_ms(5000)
+        lab.queue.pause("schedule", "s", on=False)
+    first, second = lab.now - 5001, lab.now - 1
+    assert lab.state()["fired"] == {"s": f"0;7;{since}-{since},{first}-{first},{second}-{second};{since}"}

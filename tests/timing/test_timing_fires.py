@@ -93,7 +93,7 @@ def test_a_bound_on_the_number_of_runs_holds_over_a_change_of_leader(world: Any,
     world.work(second)
     world.go(10_000, second)
     assert world.runs() == world.expected(START_MS + 1000, START_MS + 5000)
-    assert world.book.load_schedules()["tick"][1] == (START_MS + 5000, 0, 5, START_MS)
+    assert world.book.load_schedules()["tick"][1] == (START_MS + 5000, 0, 5, START_MS, 0)
     again = world.timer("c")
     second.leader.resign()
     world.work(again)
@@ -163,7 +163,7 @@ def test_a_date_that_passed_during_a_pause_does_not_run(world: Any, make: Any) -
     timer.resume("tick")
     world.go(5000, timer)
     assert world.runs() == []
-    assert world.missed() == [("tick", "passed", 1)]
+    assert world.missed() == [("tick", "paused", 1)]
 
 
 @pytest.mark.parametrize(

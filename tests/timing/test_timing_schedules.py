@@ -56,15 +56,63 @@ def test_pause_holds_at_once_and_resume_goes_on_from_then(world: Any, make: Any)
     world.go(2000, leader, other)
     assert other.pause("tick")
     assert not other.pause("tick")
-    world.go(10_000, leader, other)
+    world.go(10_250, leader, other)
     assert other.resume("tick")
     assert not other.resume("tick")
     world.go(2000, leader, other)
     ticks = [run for run in world.runs() if run.startswith("tick@")]
     assert ticks == world.expected(START_MS + 1000, START_MS + 2000) + world.expected(START_MS + 13_000, START_MS + 14_000)
     assert len(world.runs()) - len(ticks) == 14
-    assert world.missed() == []
+    assert world.missed() == [("tick", "paused", 10)]
     assert [event.type for event in world.events("paused", "resumed")] == ["paused", "resumed"]
+
+
+def test_what_passed_in_several_pauses_is_told_once_by_whoever_leads_then(world: Any, make: Any) -> None:
+    first = world.timer("a")
+    world.save(make())
+    world.work(first)
+    world.go(2000, first)
+    first.leader.resign()
+    for _ in range(2):
+        first.pause("tick")
+        world.pass_ms(4500)
+        first.resume("tick")
+    second, third = world.timer("b"), world.timer("c")
+    world.work(second)
+    world.go(1000, second)
+    assert world.missed() == [("tick", "paused", 8)]
+    world.work(third)
+    world.go(8000, second, third)
+    assert world.missed() == [("tick", "paused", 8)]
+
+
+def test_the_word_about_a_pause_may_get_lost_on_its_way(world: Any, make: Any) -> None:
+    line = world.bad_line()
+    timer = world.timer(store=line)
+    world.save(make(max_instances=100))
+    world.work(timer)
+    timer.pause("tick")
+    world.go(3250, timer)
+    timer.resume("tick")
+    line.methods = {"fire"}
+    world.go(2000, timer)
+    line.methods = set()
+    world.go(2000, timer)
+    assert line.lost > 0
+    assert world.missed() == [("tick", "paused", 3)]
+    assert world.runs() == world.expected(START_MS + 4000, START_MS + 7000)
+
+
+def test_a_pause_between_two_instants_is_no_news(world: Any, make: Any) -> None:
+    timer = world.timer()
+    world.save(make(args={"minutes": 1}))
+    world.work(timer)
+    timer.pause("tick")
+    world.go(5000, timer)
+    timer.resume("tick")
+    world.go(120_000, timer)
+    assert world.missed() == []
+    assert len(world.runs()) == 2
 
 
 def test_a_pause_survives_a_restart_and_is_gone_with_its_schedule(world: Any, make: Any) -> None:
@@ -235,11 +283,11 @@ def test_where_a_schedule_stands_depends_on_the_clock(world: Any, make: Any) -> 
     world.save(make())
     ranges = f"0;7;{START_MS - 9000}-{START_MS - 5000},{START_MS + 60_000}-{START_MS + 90_000}"
     world.client.hset(f"{world.queue.prefix}fired", "tick", ranges)
-    assert world.book.load_schedules()["tick"][1] == (START_MS - 5000, 0, 7, START_MS - 9000)
+    assert world.book.load_schedules()["tick"][1] == (START_MS - 5000, 0, 7, START_MS - 9000, 0)
     world.step_clock(70_000)
-    assert world.book.load_schedules()["tick"][1] == (START_MS + 90_000, 0, 7, START_MS - 9000)
+    assert world.book.load_schedules()["tick"][1] == (START_MS + 90_000, 0, 7, START_MS - 9000, 0)
     world.step_clock(-10 * HOUR_MS)
-    assert world.book.load_schedules()["tick"][1] == (0, 0, 7, START_MS - 9000)
+    assert world.book.load_schedules()["tick"][1] == (0, 0, 7, START_MS - 9000, 0)
 
 
 def test_without_a_stand_in_the_servers_own_clock_counts(world: Any) -> None:

@@ -1,5 +1,7 @@
 -- What a schedule has fired, as one line: "next;fires;first-last,…". Closed ranges of instants keep it as short after a billion fires
 -- as after one. The moment from which a schedule counts (it was added, resumed, or got another trigger) is a range of its own.
+-- A fourth part, ";untold", stands there from a resume to the next fire: the instants between it and the resume passed while the
+-- schedule was paused, and nobody was told of them yet.
 
 local MAX_RANGES = 8
 
@@ -41,17 +43,27 @@ local function add_fired(ranges, instant, previous)
 end
 
 local function read_fired(P, schedule)
-  local next_ms, fires, ranges = string.match(redis.call('HGET', P .. 'fired', schedule) or '', '^(%d+);(%d+);(.*)$')
-  return parse_ranges(ranges or ''), tonumber(fires) or 0, next_ms or '0'
+  local fires, ranges, untold = string.match(redis.call('HGET', P .. 'fired', schedule) or '', '^%d+;(%d+);([^;]*);?(%d*)$')
+  return parse_ranges(ranges or ''), tonumber(fires) or 0, tonumber(untold)
 end
 
-local function write_fired(P, schedule, next_ms, fires, ranges)
-  redis.call('HSET', P .. 'fired', schedule, string.format('%s;%.0f;%s', next_ms, fires, format_ranges(ranges)))
+local function write_fired(P, schedule, next_ms, fires, ranges, untold)
+  local line = string.format('%s;%.0f;%s', next_ms, fires, format_ranges(ranges))
+  redis.call('HSET', P .. 'fired', schedule, untold and line .. ';' .. text(untold) or line)
 end
 
--- From now on: no earlier instant of this schedule is due any more.
-local function begin_anew(P, now, schedule)
+-- No instant of this schedule up to this one is due any more.
+local function begin_anew(P, instant, schedule)
   local ranges, fires = read_fired(P, schedule)
-  if not has_fired(ranges, now) then add_fired(ranges, now, 0) end
+  if not has_fired(ranges, instant) then add_fired(ranges, instant, 0) end
   write_fired(P, schedule, '0', fires, ranges)
+end
+
+-- The same after a pause: the instants that passed meanwhile are to be told; the leader knows them.
+local function go_on(P, instant, schedule)
+  local ranges, fires, untold = read_fired(P, schedule)
+  local newest = ranges[#ranges]
+  if not untold and newest and newest[2] < instant then untold = newest[2] end
+  if not has_fired(ranges, instant) then add_fired(ranges, instant, 0) end
+  write_fired(P, schedule, '0', fires, ranges, untold)
 end

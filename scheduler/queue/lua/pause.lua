@@ -28,7 +28,7 @@ local function pause_step(step, args)
   elseif kind == 'queue' then
     pause_queue(P, name, on)
   else
-    if changed and not on then begin_anew(P, step.now, name) end
+    if changed and not on then go_on(P, step.now - 1, name) end
     redis.call('HINCRBY', P .. 'meta', 'generation', 1)
   end
   if not changed then return 'same' end
