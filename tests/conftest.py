@@ -107,8 +107,8 @@ def untraced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No coverage in this test's threads and processes: ``baton.interrupt`` does nothing under a tracer on Python 3.11."""
     of_this_thread, of_new_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
-    threading.settrace(None)  # type: ignore[arg-type]
+    threading.settrace(None)
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     yield
-    threading.settrace(of_new_threads)  # type: ignore[arg-type]
+    threading.settrace(of_new_threads)
     sys.settrace(of_this_thread)

@@ -88,7 +88,7 @@ def test_losses_alone_end_a_run_at_the_tenth_only_and_wait_longer_each_time() ->
     ],
 )
 def test_which_errors_are_final(error: tuple[str, ...], policy: dict[str, tuple[str, ...]], final: bool) -> None:
-    task = Task(name="t", target="m:f", max_attempts=2, **policy)  # type: ignore[arg-type]
+    task = Task(name="t", target="m:f", max_attempts=2, **policy)
     assert judge(task, raised(*error)).state is (State.FAILED if final else State.DELAYED)
     assert gives_up(set(error), policy.get("retry_on", ()), policy.get("give_up_on", ())) is final
 

@@ -92,7 +92,7 @@ def test_a_layer_that_cannot_be_left_keeps_no_other_from_it(caplog: pytest.LogCa
 def test_an_attempt_that_cannot_be_begun_waits(trouble: Exception, outcome: Outcome) -> None:
     attempt, notes = claimed(), list[str]()
     assert pipeline.enter(attempt, [Layer("outer", notes), Layer("inner", notes, enter=trouble)]) == outcome
-    assert [layer.name for layer in attempt.entered] == ["outer"]  # type: ignore[attr-defined]
+    assert [layer.name for layer in attempt.entered] == ["outer"]
     settled = pipeline.settlement(attempt, outcome, Random(1))
     assert (settled.state, settled.burn, settled.close_lane_ms) == (State.PENDING, False, outcome.retry_after_ms)
 
