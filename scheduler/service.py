@@ -25,7 +25,7 @@ log = logging.getLogger("scheduler")
 INTERRUPT_GRACE_S = 2.5  # Ctrl-C: somebody is waiting at the terminal
 KILL_S = 6.0
 GATHER_S = 0.05  # events are read in bunches: waking up for each would take the processor from the Run that it tells of
-LISTEN_MS = 400  # how long one reading waits for events: the end must wait for the last of them
+LISTEN_MS = 700  # how long one reading waits for events: the end must wait for the last of them
 REVIVE_AFTER = 3  # rounds without an answer from an embedded server before we look whether it lives
 
 
