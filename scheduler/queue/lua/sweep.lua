@@ -1,7 +1,7 @@
 --[[ sweep: what is due becomes pending, closed lanes whose time has come open, workers whose lease ran out are fenced.
 keys: the centre's prefix
 args: now, most, expected (what the clock should say by the caller's monotonic one; '' = leases are not looked at), longest_lease_ms,
-      thorough (1: also what a stepped clock, a lost wake-up or a dead rescuer left behind | 0: only what is due, with few commands)
+      thorough (1: also what a stepped clock or a lost wake-up left behind | 0: only what is due, with few commands)
 returns: {now, milliseconds to the next due Run (-1: none), {fenced workers that still hold Runs}, how many were moved}
 flags: allow-oom
 ]]
@@ -74,11 +74,14 @@ end
 
 local function first_score(P, key) return tonumber(redis.call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2]) or math.huge end
 
+-- Whether anything waits for a sweep but the end of a lease; mostly nothing does, and one look tells.
+local function something_waits(P) return redis.call('EXISTS', P .. 'delayed', P .. 'closed', P .. 'fenced') > 0 end
+
 local function sweep_round(step, args)
   local P, now, most, thorough = step.P, step.now, tonumber(args[2]), args[5] == '1'
   if thorough then clamp_leases(P, now, tonumber(args[4])) end
-  local expired = first_score(P, 'leases') <= now
-  if expired then fence_the_dead(P, now, args[3], most) end
+  if first_score(P, 'leases') <= now then fence_the_dead(P, now, args[3], most) end
+  if not thorough and not something_waits(P) then return {now, -1, {}, 0} end
   local next_due, moved = first_score(P, 'delayed'), 0
   if next_due <= now then
     moved = release_due(step, most)
@@ -88,8 +91,7 @@ local function sweep_round(step, args)
   if thorough or first_score(P, 'closed') <= now then look_again(P, now, most) end
   if thorough then wake_the_idle(P) end
   next_due = next_due < math.huge and math.max(0, next_due - now) or -1
-  local fenced = (thorough or expired) and redis.call('ZRANGE', P .. 'fenced', 0, most - 1) or {}
-  return {now, next_due, fenced, moved}
+  return {now, next_due, redis.call('ZRANGE', P .. 'fenced', 0, most - 1), moved}
 end
 
 local function sweep(keys, args) return in_step(sweep_round, keys, args) end
