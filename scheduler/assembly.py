@@ -13,9 +13,10 @@ from scheduler.core.ports import Enrolment, Handle, Job
 from scheduler.core.task import Task
 from scheduler.decorators.stack import layers_for
 from scheduler.plugins.loader import resolve
-from scheduler.queue import RunQueue, WakeLine
+from scheduler.queue import AddedTasks, RunQueue, WakeLine
 from scheduler.worker.aio import AsyncSlots
 from scheduler.worker.housekeeping import Housekeeper, Progress
+from scheduler.worker.learning import Learner
 from scheduler.worker.loop import Worker
 from scheduler.worker.output import Outputs
 from scheduler.worker.processes import ProcessRunner
@@ -51,6 +52,7 @@ class BuiltWorker:
     runner: ProcessRunner
     coroutines: AsyncSlots
     enrolment: Enrolment
+    learner: Learner
     tasks: dict[str, Task]
 
     def close(self) -> None:
@@ -89,7 +91,8 @@ def build_worker(plan: WorkerPlan, queue: RunQueue, chores: RunQueue, announce: 
     wake = WakeLine(chores.client, chores.wake_key(plan.name))
     worker = Worker(plan.name, queue, wake, tasks, Limits(*plan.slots), means)
     enrolment = Enrolment(plan.name, socket.gethostname(), plan.pid, sum(plan.slots), plan.queues, list(tasks))
-    return BuiltWorker(worker, Housekeeper(worker, chores, outputs, progress), runner, coroutines, enrolment, tasks)
+    learner = Learner(tasks, AddedTasks(chores), resolve, lambda more: chores.enroll(enrolment._replace(tasks=more), plan.lease_ms))
+    return BuiltWorker(worker, Housekeeper(worker, chores, outputs, progress, learner), runner, coroutines, enrolment, learner, tasks)
 
 
 def _start_process(runner: ProcessRunner, outputs: Outputs, progress: Progress, job: Job, done: Callable[[Outcome], None]) -> Handle:
@@ -117,11 +120,15 @@ def _layers(reservations: RunQueue, host_pid: int) -> Callable[[Task], Any]:
 
         return Broker(NvmlInventory(root_pid=host_pid or None), reservations)
 
-    made: dict[str, Any] = {}
+    made: dict[str, tuple[Task, Any]] = {}
 
     def layers(task: Task) -> Any:
-        if task.name not in made:
-            made[task.name] = layers_for(task, broker() if task.gpu else None)  # RunLogHandler brings its lines to the Run's log
-        return made[task.name]
+        known = made.get(task.name)
+        if known is None or known[0] is not task:  # a program may replace the tasks it has added
+            known = made[task.name] = (
+                task,
+                layers_for(task, broker() if task.gpu else None),
+            )  # RunLogHandler brings its lines to the Run's log
+        return known[1]
 
     return layers

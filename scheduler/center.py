@@ -21,7 +21,7 @@ from scheduler.core.task import Schedule, Task
 from scheduler.intake import Intake, Request
 from scheduler.jobs import Job, Jobs
 from scheduler.plugins.params import check_params
-from scheduler.queue import RunQueue, ScheduleBook
+from scheduler.queue import AddedTasks, RunQueue, ScheduleBook
 from scheduler.settings import Settings, load_settings
 from scheduler.store import Store, open_store
 
@@ -79,6 +79,10 @@ class SchedulerCenter:
             return self._catalogue
 
     @cached_property
+    def _added(self) -> AddedTasks:
+        return AddedTasks(self.queue)
+
+    @cached_property
     def _intake(self) -> Intake:
         return Intake(self.queue, self.task, self._misfits)
 
@@ -94,9 +98,10 @@ class SchedulerCenter:
             return self._unprobed[name]
         entry = self.settings.tasks.get(name)
         if entry is None or not entry.config.enabled:
-            known = {name for name, entry in self.settings.tasks.items() if entry.config.enabled} | (
-                self._catalogue.tasks.keys() if self._catalogue else set()
-            )
+            added = self._added.all()
+            if name in added:
+                return added[name]
+            known = {*added, *(name for name, entry in self.settings.tasks.items() if entry.config.enabled)}
             raise UnknownTaskError(f"no task named {name!r}{did_you_mean(name, known)}; known are: {', '.join(sorted(known)) or 'none'}")
         self._unprobed[name] = entry.to_task(entry.module, {})
         return self._unprobed[name]
@@ -159,7 +164,7 @@ class SchedulerCenter:
         if self._store is not None:
             self._store.close()
             self._store = None
-            for part in ("queue", "book", "_intake", "_jobs"):
+            for part in ("queue", "book", "_added", "_intake", "_jobs"):
                 self.__dict__.pop(part, None)
 
     def __enter__(self) -> Self:
@@ -236,6 +241,7 @@ class SchedulerCenter:
 
     def remove_job(self, job_id: str) -> None:
         self._jobs.remove(job_id)
+        self._added.forget()
 
     def pause_job(self, job_id: str) -> None:
         self._jobs.pause(job_id, on=True)
@@ -262,8 +268,8 @@ class SchedulerCenter:
         return read_stats(self.queue).to_dict()
 
     def learn(self, task: Task) -> None:
-        """A task that no YAML knows (``add_job``): the queue and the worker in this process can run it from now on."""
-        self.catalogue.tasks[task.name] = task
-        self.queue.define([task])
+        """A task that no configuration has (``add_job``): the worker in this process can run it at once, others within seconds."""
+        self.queue.define([task], added=True)
+        self._added.forget()
         if self._roles is not None:
             self._roles.learn(task)

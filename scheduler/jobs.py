@@ -2,27 +2,32 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
 from scheduler.catalogue import trigger_of
-from scheduler.core.errors import PluginError
+from scheduler.core.errors import ParamsError, PluginError
 from scheduler.core.ids import NAME
 from scheduler.core.nearest import did_you_mean
 from scheduler.core.ports import FiredState
-from scheduler.core.task import Schedule, Task
+from scheduler.core.states import Reason
+from scheduler.core.task import Schedule
 from scheduler.intake import encode_params
-from scheduler.plugins.loader import resolve
-from scheduler.settings.task import Policy
+from scheduler.plugins.params import check_params
+from scheduler.plugins.probe import look
+from scheduler.settings.entry import policy_marks, schedule_of, task_of
+from scheduler.settings.task import Policy, TaskConfig, over
 from scheduler.triggers import TriggerError, describe
 
 if TYPE_CHECKING:
     from scheduler.center import SchedulerCenter
 
-_POLICY = ("max_attempts", "priority", "queue", "executor", "max_instances")
-_TIMING = ("misfire_grace_time", "coalesce")
+_NOT_HERE = {"trigger", "args", "params", "depends_on", "on_failure", "on_success", "on_recovery", "sla", "enabled", "on_remove"}
+_POLICY = {key for key, field in Policy.aliases().items() if field not in _NOT_HERE} | (Policy.model_fields.keys() - _NOT_HERE)
 
 
 class Job(NamedTuple):
@@ -45,30 +50,32 @@ class Jobs:
         self._center = center
 
     def add(self, func: Callable[..., Any] | str, trigger: str, **options: Any) -> Job:
-        """A schedule for ``func``.
+        """A schedule for ``func``, a function that another process can import; it fires on whichever instance leads.
 
-        Options: ``id``, ``kwargs`` (its params), ``replace_existing``, the arguments of the trigger, and any of max_attempts,
-        priority, queue, executor, max_instances, timezone, misfire_grace_time (seconds), coalesce.
-        Only a function that another process can import can be scheduled: a closure or a lambda is refused.
+        Options: ``id``, ``name``, ``kwargs`` (its params), ``replace_existing``, the arguments of the trigger, and what a task file may
+        say of a task: max_attempts, retry_delay, timeout, rate_limit, priority, queue, executor, coalesce … What is wrong is a ValueError.
         """
         self._require_running()
-        target = reference(func)
-        resolve(target)  # an unknown module or function is an error here, not at three in the morning
-        name = options.pop("id", None) or target.rpartition(":")[2].lower()
+        found = look(reference(func))  # an unknown module or function is an error here, not at three in the morning
+        name = options.pop("id", None) or found.target.rpartition(":")[2].lower()
         self._require_free(name, replace=options.pop("replace_existing", False))
-        options.pop("name", None)
-        params = options.pop("kwargs", None) or {}
-        encode_params(params)
-        policy = _taken(options)
-        schedule = self._schedule(name, trigger, options, policy)
+        config = _config(trigger, options, found.marks)
+        encode_params(config.params)
+        if wrong := check_params(found, config.params):
+            raise ParamsError(f"job {name}: {'; '.join(wrong)}")
+        schedule = schedule_of(name, config, self._center.settings.scheduler, source="api")
         trigger_of(schedule)
-        self._center.learn(Task(name=name, target=target, params=dict(params), **{key: getattr(policy, key) for key in _POLICY}))
+        task = task_of(name, config, found.target, found.marks)
+        self._center.learn(replace(task, executor="asyncio") if found.kind == "async" and task.executor == "default" else task)
         self._center.book.save_schedules([schedule])
         return self.get(name)
 
     def remove(self, job_id: str) -> None:
+        """Its waiting Runs are cancelled, if a program had added it."""
         self._known(job_id)
         self._center.book.remove_schedules([job_id])
+        if job_id not in self._center.settings.tasks:
+            self._center.queue.withdraw(job_id, Reason.TASK_REMOVED)
 
     def pause(self, job_id: str, *, on: bool) -> None:
         self._known(job_id)
@@ -79,27 +86,26 @@ class Jobs:
         schedule = book.get_schedule(job_id)
         if schedule is None:
             raise self._unknown(job_id)
-        return _job(schedule, FiredState(0, 0), book.now_ms(), paused=job_id in book.paused_schedules())
+        return self._job(schedule, FiredState(0, 0), book.now_ms(), paused=job_id in book.paused_schedules())
 
     def all(self) -> list[Job]:
         book = self._center.book
         paused, now_ms = book.paused_schedules(), book.now_ms()
-        return [_job(schedule, fired, now_ms, paused=name in paused) for name, (schedule, fired) in sorted(book.load_schedules().items())]
+        known = sorted(book.load_schedules().items())
+        return [self._job(schedule, fired, now_ms, paused=name in paused) for name, (schedule, fired) in known]
 
-    def _schedule(self, name: str, trigger: str, options: Mapping[str, Any], policy: Policy) -> Schedule:
-        usual = self._center.settings.scheduler
-        grace, coalesce = policy.misfire_grace_time, policy.coalesce
-        return Schedule(
-            name=name,
-            task=name,
-            trigger=trigger,
-            args={key: _plain(value) for key, value in options.items()},
-            timezone=str(options.get("timezone") or usual.timezone),
-            misfire_grace_ms=(usual.job_defaults.misfire_grace_time if grace is None else grace) // timedelta(milliseconds=1),
-            coalesce=usual.job_defaults.coalesce if coalesce is None else coalesce,
-            max_instances=policy.max_instances or usual.job_defaults.max_instances,
-            source="api",
-        )
+    def _job(self, schedule: Schedule, fired: FiredState, now_ms: int, *, paused: bool) -> Job:
+        """One that cannot be built here (its class is missing) is shown all the same: it may well fire elsewhere."""
+        task, next_ms = self._center.find_task(schedule.task), None
+        try:
+            if task is not None and not paused:
+                next_ms = trigger_of(schedule).next(max(fired.last_ms, now_ms))
+            words = describe(schedule.trigger, schedule.args, schedule.timezone, "en")
+        except (PluginError, TriggerError) as error:
+            words = f"{schedule.trigger}: {error}"
+        when = datetime.fromtimestamp(next_ms / 1000, ZoneInfo(self._center.settings.scheduler.timezone)) if next_ms else None
+        title = task.description if task is not None and schedule.source == "api" else ""
+        return Job(schedule.name, title or f"Task_{schedule.name}", when, words)
 
     def _require_free(self, name: str, *, replace: bool) -> None:
         if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -132,25 +138,20 @@ def reference(func: Callable[..., Any] | str) -> str:
     return text
 
 
-def _job(schedule: Schedule, fired: FiredState, now_ms: int, *, paused: bool) -> Job:
-    """One that cannot be built here (its class is missing) is shown all the same: it may well fire elsewhere."""
+def _config(trigger: str, options: dict[str, Any], marks: Mapping[str, Any]) -> TaskConfig:
+    """What the options say, over what decorators say, held to the rules of a task file; ValueError names what breaks them."""
+    if not isinstance(trigger, str) or trigger == "none":
+        raise ValueError(f"trigger {trigger!r}: give the name of one, such as interval, cron or date, and its arguments beside it")
+    if options.pop("args", None):
+        raise ValueError("args: the params of a task have names; give them as kwargs={…}")
+    title, params = options.pop("name", None) or "", options.pop("kwargs", None) or {}
+    policy = {key: options.pop(key) for key in _POLICY & options.keys()}
+    said = {**policy, "trigger": trigger, "args": {key: _plain(value) for key, value in options.items()}, "params": dict(params)}
     try:
-        next_ms = None if paused else trigger_of(schedule).next(max(fired.last_ms, now_ms))
-        words = describe(schedule.trigger, schedule.args, schedule.timezone, "en")
-    except (PluginError, TriggerError) as error:
-        next_ms, words = None, f"{schedule.trigger}: {error}"
-    when = datetime.fromtimestamp(next_ms / 1000, UTC).astimezone() if next_ms else None
-    return Job(schedule.name, f"Task_{schedule.name}", when, words)
-
-
-def _taken(options: dict[str, Any]) -> Policy:
-    """What a task file knows, taken out of ``options`` and held to the same rules; ValueError names what breaks them."""
-    given = {name: options.pop(name) for name in (*_POLICY, *_TIMING) if name in options}
-    try:
-        return Policy.model_validate(given)
+        return TaskConfig.model_validate(over(policy_marks(marks), {**said, "description": str(title)}))
     except ValidationError as error:
         wrong = [(detail["loc"][0], detail["msg"].removeprefix("Value error, ")) for detail in error.errors()]
-        raise ValueError("; ".join(f"{name}={given.get(str(name))!r}: {message}" for name, message in wrong)) from error
+        raise ValueError("; ".join(f"{name}={said.get(str(name))!r}: {message}" for name, message in wrong)) from error
 
 
 def _plain(value: Any) -> Any:

@@ -72,8 +72,7 @@ class LocalWorker:
             log.debug("%s could not sign off (%s); its lease will tell", worker.name, error)
 
     def learn(self, task: Task) -> None:
-        self._built.tasks[task.name] = task
-        self._queue_enroll(self._built)
+        self._built.learner.learn([task])
 
     def _capture_logs(self) -> None:
         """What a task logs is for the Run's log from INFO on, whatever level the program itself has."""

@@ -6,23 +6,20 @@ the record, when a plugin left something behind in this process, so that the nex
 """
 
 import faulthandler
-import inspect
 import json
 import os
 import resource
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from scheduler.core.errors import PluginError
-from scheduler.core.marks import marks_of, unmarked
+from scheduler.plugins.describe import as_text, describe
 from scheduler.plugins.loader import load, parse_target, use_folder
 
 _Traces = dict[str, set[tuple[str, int]]]
-_MAX_TEXT = 200  # enough for a list on a screen; a plugin must not flood the store with its doc
 
 
 def main() -> None:
@@ -56,7 +53,7 @@ def _probe_all(answers: int, stack: int, request: dict[str, Any]) -> None:
 
 def _probe(target: str) -> dict[str, Any]:
     try:
-        return {"ok": True, **_describe(load(parse_target(target)))}
+        return {"ok": True, **describe(load(parse_target(target)))}
     except PluginError as error:
         return {"ok": False, "error": str(error)}
     except BaseException as error:  # KeyboardInterrupt, GeneratorExit: even these must break only their own plugin
@@ -65,43 +62,7 @@ def _probe(target: str) -> dict[str, Any]:
 
 def _say(answers: int, record: dict[str, Any]) -> None:
     with os.fdopen(answers, "wb", closefd=False) as file:
-        file.write(json.dumps(record, default=_plain).encode() + b"\n")
-
-
-def _describe(exposed: Callable[..., Any]) -> dict[str, Any]:
-    """``kind`` function | async | class, ``signature``, ``marks``, ``doc`` and ``file`` of what a plugin exposes."""
-    inner = unmarked(exposed)
-    is_class = inspect.isclass(inner)
-    execute = getattr(inner, "execute") if is_class else inner  # noqa: B009 -- a plain attribute would need a cast
-    function = unmarked(execute)
-    module = sys.modules.get(getattr(inner, "__module__", ""))
-    doc = inspect.getdoc(inner) or inspect.getdoc(module) or ""
-    return {
-        "kind": "async" if inspect.iscoroutinefunction(function) else "class" if is_class else "function",
-        "signature": _signature(function)[is_class:],
-        "marks": {**marks_of(execute), **marks_of(exposed)},
-        "doc": doc.strip().partition("\n")[0][:_MAX_TEXT],
-        "file": getattr(module, "__file__", None) or "",
-    }
-
-
-def _plain(value: object) -> str:
-    """For ``json.dumps(default=…)``: an exception class by its name, everything else as text."""
-    return value.__name__ if inspect.isclass(value) else str(value)
-
-
-def _signature(function: Callable[..., Any]) -> list[dict[str, Any]]:
-    try:
-        return [_parameter(parameter) for parameter in inspect.signature(function).parameters.values()]
-    except ValueError:  # written in C without a signature: it takes what it takes
-        return [{"name": "kwargs", "kind": "var_keyword", "required": False, "annotation": ""}]
-
-
-def _parameter(parameter: inspect.Parameter) -> dict[str, Any]:
-    kind, annotation = parameter.kind.name.lower(), parameter.annotation
-    text = "" if annotation is parameter.empty else annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    required = parameter.default is parameter.empty and not kind.startswith("var_")
-    return {"name": parameter.name, "kind": kind, "required": required, "annotation": text[:_MAX_TEXT]}
+        file.write(json.dumps(record, default=as_text).encode() + b"\n")
 
 
 def _side_effects(before: _Traces) -> list[str]:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from scheduler.core.errors import PluginError
+from scheduler.plugins.describe import as_text, describe
 from scheduler.plugins.folder import PluginFolder, digest
-from scheduler.plugins.loader import parse_target
+from scheduler.plugins.loader import load, parse_target
 from scheduler.plugins.process import Ended, run_child
 
 _START_S = 30.0  # to start Python on a machine that is very busy
@@ -59,6 +60,12 @@ def probe(
     return {task: probes[found] if isinstance(found, str) else found for task, found in named.items()}
 
 
+def look(target: str) -> Probe:
+    """The same of one target that may be imported here and now: a function that a program hands over. Raises PluginError."""
+    parsed = parse_target(target)
+    return _from_record(str(parsed), {"ok": True, **json.loads(json.dumps(describe(load(parsed)), default=as_text))})
+
+
 def _normal(target: str) -> str | Probe:
     try:
         return str(parse_target(target))
@@ -95,10 +102,13 @@ def _parsed(target: str, line: bytes) -> Probe | None:
     """The child's record; None for what somebody else has written."""
     try:
         record = json.loads(line)
-        signature = tuple(Parameter(**parameter) for parameter in record.pop("signature", ()))
-        return Probe(target, **record | {"signature": signature, "warnings": tuple(record["warnings"])})
+        return _from_record(target, record | {"warnings": tuple(record["warnings"])})
     except (ValueError, TypeError, AttributeError, KeyError):
         return None
+
+
+def _from_record(target: str, record: Mapping[str, Any]) -> Probe:
+    return Probe(target, **{**record, "signature": tuple(Parameter(**parameter) for parameter in record.get("signature", ()))})
 
 
 def _place(stack: str, target: str, plugins: PluginFolder) -> str:

@@ -7,6 +7,7 @@ PATTERNS = {
     "meta": "hash: schema, keep, generation, epoch",
     "lead": "hash: id, until, epoch, heard (its last renewal) of the leader",
     "schedules": "hash: schedule → its definition as JSON",
+    "tasks": "hash: task that a program added → its definition as JSON",
     "fired": "hash: schedule → next;fires;first-last,…[;untold] (the instants that have fired, as ranges)",
     "queues": "hash: queue → fifo | lifo",
     "paused": "set: task/<name>, queue/<name>, schedule/<name>",

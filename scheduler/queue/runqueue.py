@@ -134,9 +134,18 @@ class RunQueue:
             total += count
         return total
 
-    def _purge(self, what: str, name: str) -> int:
+    def withdraw(self, task: str, reason: str) -> None:
+        """Cancel what waits of a task."""
+        for queue in self.client.hkeys(f"{self.prefix}queues"):
+            for lane in self._lanes(queue):
+                if lane.partition("/")[2].partition("#")[0] == task:
+                    self._purge("lane", lane, reason)
+        for run in list(self.find(state=State.DELAYED, task=task, limit=2000)):
+            self.cancel(run.id, reason)
+
+    def _purge(self, what: str, name: str, reason: str = "purged") -> int:
         total = 0
-        while count := int(self._call("purge", what, name, 200)):
+        while count := int(self._call("purge", what, name, 200, reason)):
             total += count
         return total
 
@@ -145,13 +154,14 @@ class RunQueue:
         closed = (lane for lane, _ in self.client.zscan_iter(f"{self.prefix}closed", count=1000))
         return [*self.client.zrange(f"{self.prefix}q:{queue}", 0, -1), *(lane for lane in closed if lane.startswith(f"{queue}/"))]
 
-    def define(self, tasks: Sequence[Task]) -> None:
-        """Tell the queue the limits of these tasks."""
+    def define(self, tasks: Sequence[Task], *, added: bool = False) -> None:
+        """Tell the queue the limits of these tasks; those ``added`` by a program are kept there as a whole."""
         for start in range(0, len(tasks), _CHUNK):
             args: list[Any] = []
             for task in tasks[start : start + _CHUNK]:
                 rates = ",".join(f"{limit.max_calls}/{limit.window_ms}" for limit in task.rate_limits)
-                args += [task.name, task.max_instances or "", rates, "" if task.slot == "default" else task.slot]
+                slot, definition = "" if task.slot == "default" else task.slot, json.dumps(task.to_dict()) if added else ""
+                args += [task.name, task.max_instances or "", rates, slot, definition]
             self._call("define", *args)
 
     def order(self, queue: str, order: str) -> None:

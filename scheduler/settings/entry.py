@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from scheduler.core.backoff import Backoff
 from scheduler.core.errors import ConfigError
@@ -50,36 +50,12 @@ class TaskEntry:
 
         ``marks``: what the decorators on ``target`` say, in the task file's own keys and shapes, and ``metric`` and ``log_runs``.
         """
-        policy = self._under({key: value for key, value in marks.items() if key not in ("metric", "log_runs")}, target)
-        need = policy.gpu
-        return Task(
-            name=self.name,
-            target=target,
-            **{name: getattr(policy, name) for name in _SAME},
-            backoff=_backoff(policy),
-            timeout_ms=_ms(policy.timeout) if policy.timeout else None,
-            rate_limits=tuple(RateLimit(limit.max_calls, _ms(limit.time_window)) for limit in policy.rate_limit),
-            gpu=GpuNeed(round(need.min_memory_gb * 1024), need.max_utilization, need.count) if need else None,
-            metric=marks.get("metric"),
-            log_runs=bool(marks.get("log_runs", False)),
-            version=version,
-        )
+        return task_of(self.name, self._under(policy_marks(marks), target), target, marks, version)
 
     def to_schedule(self, centre: Centre) -> Schedule | None:
         """When the task fires, with what env.yaml says for all schedules; None for ``trigger: none`` and ``enabled: false``."""
-        config, usual = self.config, centre.job_defaults
-        if config.trigger == "none" or not config.enabled:
-            return None
-        grace = config.misfire_grace_time
-        return Schedule(
-            name=self.name,
-            task=self.name,
-            **{name: getattr(config, name) for name in _SAME_OF_SCHEDULE},
-            timezone=str(config.args.get("timezone") or centre.timezone),
-            misfire_grace_ms=_ms(usual.misfire_grace_time if grace is None else grace),
-            coalesce=usual.coalesce if config.coalesce is None else config.coalesce,
-            max_instances=config.max_instances or usual.max_instances,
-        )
+        fires = self.config.trigger != "none" and self.config.enabled
+        return schedule_of(self.name, self.config, centre) if fires else None
 
     def _under(self, marks: Mapping[str, Any], target: str) -> TaskConfig:
         """The configuration with the decorators' marks between the file's defaults and the task's own keys."""
@@ -88,6 +64,43 @@ class TaskEntry:
         if policy is None:
             raise ConfigError([f"{target}: a decorator says of task {self.name}: {problem.message}" for problem in problems])
         return policy
+
+
+def policy_marks(marks: Mapping[str, Any]) -> dict[str, Any]:
+    """What decorators say that a task file can say too."""
+    return {key: value for key, value in marks.items() if key not in ("metric", "log_runs")}
+
+
+def task_of(name: str, policy: TaskConfig, target: str, marks: Mapping[str, Any], version: str = "") -> Task:
+    """The core's Task of a policy; of ``marks`` only ``metric`` and ``log_runs`` count, which no policy has."""
+    need = policy.gpu
+    return Task(
+        name=name,
+        target=target,
+        **{field: getattr(policy, field) for field in _SAME},
+        backoff=_backoff(policy),
+        timeout_ms=_ms(policy.timeout) if policy.timeout else None,
+        rate_limits=tuple(RateLimit(limit.max_calls, _ms(limit.time_window)) for limit in policy.rate_limit),
+        gpu=GpuNeed(round(need.min_memory_gb * 1024), need.max_utilization, need.count) if need else None,
+        metric=marks.get("metric"),
+        log_runs=bool(marks.get("log_runs", False)),
+        version=version,
+    )
+
+
+def schedule_of(name: str, config: TaskConfig, centre: Centre, source: Literal["yaml", "api"] = "yaml") -> Schedule:
+    """The core's Schedule of a task, with what env.yaml says for all of them."""
+    usual, grace = centre.job_defaults, config.misfire_grace_time
+    return Schedule(
+        name=name,
+        task=name,
+        **{field: getattr(config, field) for field in _SAME_OF_SCHEDULE},
+        timezone=str(config.args.get("timezone") or centre.timezone),
+        misfire_grace_ms=_ms(usual.misfire_grace_time if grace is None else grace),
+        coalesce=usual.coalesce if config.coalesce is None else config.coalesce,
+        max_instances=config.max_instances or usual.max_instances,
+        source=source,
+    )
 
 
 def _ms(duration: timedelta) -> int:

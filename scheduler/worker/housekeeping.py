@@ -1,4 +1,4 @@
-"""The worker's small chores, once a second: publish progress and logs, look for cancels that a lost wake-up would have told."""
+"""The worker's small chores, once a second: publish progress and logs, learn new tasks, hear cancels whose wake-up was lost."""
 
 import logging
 import threading
@@ -6,12 +6,13 @@ import threading
 from scheduler.core.ports import WorkerQueue
 from scheduler.core.run import Settlement
 from scheduler.core.states import Reason, State
+from scheduler.worker.learning import Learner
 from scheduler.worker.loop import Worker
 from scheduler.worker.output import Outputs
 
 log = logging.getLogger("scheduler.worker")
 
-CHECK_EVERY = 5  # rounds between two looks at what the store believes we hold
+CHECK_EVERY = 5  # rounds between two looks at what the store believes we hold, and at the tasks it has
 
 
 class Progress:
@@ -50,8 +51,9 @@ class Progress:
 class Housekeeper:
     """``step`` does one round and never raises."""
 
-    def __init__(self, worker: Worker, queue: WorkerQueue, outputs: Outputs, progress: Progress) -> None:
+    def __init__(self, worker: Worker, queue: WorkerQueue, outputs: Outputs, progress: Progress, learner: Learner) -> None:
         self._worker = worker
+        self._learner = learner
         self._queue = queue
         self._outputs = outputs
         self._progress = progress
@@ -61,9 +63,10 @@ class Housekeeper:
     def step(self) -> None:
         try:
             self.flush()
-            self._rounds += 1
             if self._rounds % CHECK_EVERY == 0:
                 self._check()
+                self._learner.step()
+            self._rounds += 1
         except Exception as error:
             log.debug("housekeeping: %s", error)  # the store is away; the conductor says so
 

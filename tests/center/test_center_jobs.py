@@ -4,13 +4,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from apscheduler.triggers.interval import IntervalTrigger
 
 from scheduler.center import SchedulerCenter
 from scheduler.core.errors import ParamsError, PluginError, UnknownTaskError
-from scheduler.core.task import Schedule
+from scheduler.core.task import RateLimit, Schedule, Task
 from scheduler.jobs import JobLookupError, reference
 from scheduler.triggers import TriggerError
 
+DECORATED = """
+from scheduler import retry, timeout
+
+@retry(max_attempts=5, delay=7)
+@timeout(90)
+async def work(): return "done"
+"""
 HOUR = {"trigger": "interval", "args": {"hours": 1}}
 
 
@@ -66,7 +74,9 @@ def test_a_function_of_a_module_can_be_given_itself(desk: Any, center: Scheduler
 
 
 def test_the_id_is_the_functions_name(center: SchedulerCenter) -> None:
-    assert center.add_job("simple:boom", "interval", hours=2, name="ignored").id == "boom"
+    job = center.add_job("simple:boom", "interval", hours=2, name="Goes off every two hours")
+    assert (job.id, job.name) == ("boom", "Goes off every two hours")
+    assert [job.name for job in center.get_jobs()] == ["Goes off every two hours", "Task_hourly"]
 
 
 def test_dates_may_be_dates(center: SchedulerCenter) -> None:
@@ -110,6 +120,34 @@ def test_a_target_that_is_not_there_is_an_error_now(center: SchedulerCenter, tar
         center.add_job(target, "interval", seconds=1)
 
 
+@pytest.mark.parametrize("trigger", [IntervalTrigger(seconds=1), "none", None, "intervall"])
+def test_a_trigger_is_named(center: SchedulerCenter, trigger: Any) -> None:
+    with pytest.raises(ValueError, match="trigger"):
+        center.add_job("simple:boom", trigger)
+
+
+def test_its_params_must_fit_the_function(center: SchedulerCenter) -> None:
+    with pytest.raises(ParamsError, match=r"job run: unknown parameter 'y' of simple:run"):
+        center.add_job("simple:run", "interval", hours=1, kwargs={"y": 1})
+
+
+def test_a_job_has_the_policy_of_a_task(center: SchedulerCenter) -> None:
+    policy = {"retry_delay": "2s", "timeout": 60, "rate_limit": "5/1m", "retry_on": ["OSError"], "max_attempts": 4, "overlap": "skip"}
+    center.add_job("simple:boom", "interval", hours=1, **policy)
+    task = center.task("boom")
+    assert (task.max_attempts, task.timeout_ms, task.backoff.interval_ms, task.retry_on) == (4, 60_000, 2000, ("OSError",))
+    assert task.rate_limits == (RateLimit(5, 60_000),)
+    assert center.book.get_schedule("boom").overlap == "skip"
+
+
+def test_what_decorators_say_holds_and_options_win(desk: Any, center: SchedulerCenter) -> None:
+    desk.plugin("decorated", DECORATED)
+    center.add_job("decorated:work", "interval", hours=1, max_attempts=2, id="one")
+    task = center.task("one")
+    assert (task.max_attempts, task.backoff.interval_ms, task.timeout_ms, task.executor) == (2, 7000, 90_000, "asyncio")
+    assert center.wait(center.submit("one")).result == "done"
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
@@ -125,6 +163,9 @@ def test_a_target_that_is_not_there_is_an_error_now(center: SchedulerCenter, tar
         ({"executor": "theads"}, ValueError, "executor='theads'"),
         ({"max_instances": 0, "coalesce": 7}, ValueError, "max_instances=0.*coalesce=7"),
         ({"misfire_grace_time": -1}, ValueError, "misfire_grace_time=-1"),
+        ({"retry_delay": "soon"}, ValueError, "retry_delay='soon'"),
+        ({"args": [7]}, ValueError, "give them as kwargs"),
+        ({"jobstore": "default"}, TriggerError, "jobstore"),
     ],
 )
 def test_options_are_held_to_the_rules_of_a_task_file(center: SchedulerCenter, options: Any, error: Any, words: str) -> None:
@@ -168,12 +209,61 @@ def test_one_schedule_that_cannot_be_built_here_hides_no_other(center: Scheduler
 
 
 def test_jobs_outlive_the_process_that_added_them(desk: Any, center: SchedulerCenter) -> None:
-    center.add_job("simple:run", "interval", hours=1, id="mine")
+    center.add_job("simple:run", "interval", seconds=1, id="mine", kwargs={"x": 3}, priority=8)
     center.shutdown()
+    earlier = {run.id for run in desk.center({}).queue.find(task="mine")}
     again = desk.started({"hourly": {**HOUR, "module": "simple"}})
-    assert [job.id for job in again.get_jobs()] == ["hourly", "mine"]
-    again.add_job("simple:run", "interval", hours=1, id="mine", replace_existing=True)
-    assert again.wait(again.submit("mine", {"x": 3})).result == 3
+    assert [job.id for job in again.get_jobs() if job.next_run_time] == ["hourly", "mine"]
+    fired = desk.until(lambda: next((run for run in again.queue.find(task="mine") if run.ended and run.id not in earlier), None))
+    assert (fired.state, fired.result, fired.priority) == ("succeeded", 3, 8)
+    assert again.wait(again.submit("mine", {"x": 4})).result == 4
+
+
+def test_another_instance_runs_them_too_and_learns_of_changes(desk: Any, center: SchedulerCenter) -> None:
+    other = desk.started({"hourly": {**HOUR, "module": "simple"}})
+    center.add_job("simple:run", "interval", hours=1, id="mine", kwargs={"x": 1})
+    center.shutdown()
+    assert other.wait(other.submit("mine")).result == 1
+    other.add_job("simple:run", "interval", hours=1, id="mine", kwargs={"x": 2}, replace_existing=True)
+    assert other.wait(other.submit("mine")).result == 2
+
+
+def test_what_no_worker_can_import_waits_for_one_that_can(desk: Any, center: SchedulerCenter) -> None:
+    task = Task(name="elsewhere", target="not_here:run")
+    center.queue.define([task], added=True)
+    center._added.forget()
+    waiting = center.submit("elsewhere")
+    desk.until(lambda: any(lane["reason"] == "no_worker" for lane in center.stats()["closed"]))
+    desk.plugin("not_here", "def run(): return 'at last'")
+    center.learn(task)
+    assert center.wait(waiting).result == "at last"
+
+
+def test_what_waits_of_a_removed_job_is_cancelled(desk: Any, center: SchedulerCenter) -> None:
+    center.add_job("simple:run", "interval", hours=1, id="mine")
+    later, held = center.submit("mine", delay=600), center.submit("mine", priority=1)
+    center.wait(held)
+    center.queue.pause("task", "mine")
+    waiting = [center.submit("mine") for _ in range(3)]
+    center.remove_job("mine")
+    assert {(run.state, run.reason) for run in map(center.get_run, [later, *waiting]) if run} == {("cancelled", "task_removed")}
+    with pytest.raises(UnknownTaskError):
+        center.submit("mine")
+
+
+def test_a_definition_that_cannot_be_read_is_left_alone(center: SchedulerCenter, caplog: pytest.LogCaptureFixture) -> None:
+    center.queue.client.hset(f"{center.queue.prefix}tasks", "odd", '{"name": "odd"')
+    center.add_job("simple:run", "interval", hours=1, id="mine")
+    assert center.task("mine").target == "simple:run"
+    assert "task odd: its definition in the store cannot be read" in caplog.text
+
+
+def test_a_job_whose_task_is_gone_has_no_next_fire(center: SchedulerCenter) -> None:
+    center.add_job("simple:run", "interval", hours=1, id="mine")
+    center.queue.client.hdel(f"{center.queue.prefix}tasks", "mine")
+    center.queue.client.hincrby(f"{center.queue.prefix}meta", "generation", 1)
+    center._added.forget()
+    assert {job.id: job.next_run_time is None for job in center.get_jobs()} == {"hourly": False, "mine": True}
 
 
 # ── Many schedules of known tasks ─────────────────────────────────────────────────────────────────────────────────────

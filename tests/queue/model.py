@@ -110,6 +110,7 @@ class Model:
         self.shut: dict[str, Shut] = {}
         self.policies: dict[str, Task] = {}
         self.paused: set[str] = set()
+        self.added: dict[str, str] = {}
         self.arrivals: dict[tuple[str, int, int], int] = {}
         self.members: dict[str, Member] = {}
         self.leases: dict[str, int] = {}
@@ -494,8 +495,12 @@ class Model:
 
     # ── People ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def define(self, task: Task) -> None:
+    def define(self, task: Task, *, added: bool = False) -> None:
         self.policies[task.name] = task
+        definition = json.dumps(task.to_dict())
+        if added and self.added.get(task.name) != definition:
+            self.added[task.name] = definition
+            self.generation += 1
         self.end_cause(f"busy/{task.name}")
         self.end_cause(f"rate/{task.name}")
 
@@ -567,6 +572,7 @@ class Model:
     def remove_schedule(self, name: str) -> None:
         self.schedules.pop(name, None)
         self.fired.pop(name, None)
+        self.added.pop(name, None)
         self.paused.discard(f"schedule/{name}")
         self.generation += 1
 
@@ -654,6 +660,7 @@ class Model:
         meta = {"keep": self.keep, "generation": self.generation or None, "epoch": self.epoch or None}
         keys["meta"] = {name: str(value) for name, value in meta.items() if value is not None}
         keys["schedules"] = {name: json.dumps(schedule.to_dict()) for name, schedule in self.schedules.items()}
+        keys["tasks"] = self.added
         keys["fired"] = {name: _fired(*facts) for name, facts in self.fired.items()}
         keys |= {"queues": self.orders, "paused": self.paused, "leases": self.leases, "fenced": self.fenced, "gone": self.gone}
         keys |= {"idle": self.idle, "lead": self.lead}

@@ -11,8 +11,8 @@ from scheduler.core.errors import IntakeClosedError
 from scheduler.core.ports import Free
 from scheduler.core.run import Settlement, Submission
 from scheduler.core.states import State
-from scheduler.core.task import Schedule
-from scheduler.queue import RunQueue, ScheduleBook
+from scheduler.core.task import Schedule, Task
+from scheduler.queue import AddedTasks, RunQueue, ScheduleBook
 from scheduler.queue.functions import library
 from scheduler.queue.keys import PATTERNS
 from scheduler.queue.stats import read_stats
@@ -188,6 +188,7 @@ def busy_centre(lab: Any) -> None:
     lab.queue.orphans("w9")
     lab.queue.abandon("w8")
     lab.queue.pause("queue", "nothing")
+    lab.queue.define([Task(name="added", target="m:f")], added=True)
     lab.take(1, "w2")
     lab.settle("b1", State.PENDING, close_lane_ms=5)
     lab.submit("l1", task="l", priority=9)
@@ -199,6 +200,7 @@ def busy_centre(lab: Any) -> None:
 
 def live_on(lab: Any) -> dict[str, str]:
     """What every Run comes to when the centre goes on for two minutes, with a new worker and a rescuer at work."""
+    AddedTasks(lab.queue).all()
     for task, facts in {"b": {"limit": 1, "rates": ((5, 60_000),)}, "l": {"limit": 1}, "p": {"executor": "processpool"}}.items():
         lab.define(task, **facts)
     mine: dict[str, int] = {}

@@ -14,7 +14,7 @@ from scheduler.core.ports import Enrolment, Free
 from scheduler.core.run import Fire, Settlement, Submission
 from scheduler.core.states import TERMINAL, State
 from scheduler.core.task import RateLimit, Schedule, Task
-from scheduler.queue import ScheduleBook
+from scheduler.queue import AddedTasks, ScheduleBook
 from scheduler.queue.keys import kind_of
 from tests.queue.model import LEASE_MS, MINUTE, NOW, Known, Model
 
@@ -297,12 +297,13 @@ class Machine(RuleBasedStateMachine):
     # ── People ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def redefine(self, draw: Draw) -> None:
-        task = draw(KINDS)
-        self.define(task, draw((POLICIES, OTHER_POLICIES)).get(task, {}))
+        task = draw((*KINDS, "s1"))
+        self.define(task, draw((POLICIES, OTHER_POLICIES)).get(task, {}), added=draw((True, False)))
 
-    def define(self, name: str, facts: dict[str, Any]) -> None:
+    def define(self, name: str, facts: dict[str, Any], *, added: bool = False) -> None:
         task = Task(name=name, target="m:f", **facts)
-        self.step(lambda: self.queue.define([task]), lambda: self.model.define(task))
+        self.step(lambda: self.queue.define([task], added=added), lambda: self.model.define(task, added=added))
+        self.step(lambda: sorted(AddedTasks(self.queue).all()), lambda: sorted(self.model.added))
 
     def pause(self, draw: Draw) -> None:
         kind, on = draw(("task", "task", "queue", "schedule")), draw((True, False, False))

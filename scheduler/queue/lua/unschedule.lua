@@ -1,4 +1,4 @@
---[[ unschedule: schedules are forgotten, with their pause and what they have fired. Their Runs stay.
+--[[ unschedule: schedules are forgotten, with their pause, what they have fired, and the task that a program added with it. Their Runs stay.
 keys: the centre's prefix
 args: now, then names
 returns: ok
@@ -9,6 +9,7 @@ local function unschedule(keys, args)
   for i = 2, #args do
     redis.call('HDEL', P .. 'schedules', args[i])
     redis.call('HDEL', P .. 'fired', args[i])
+    redis.call('HDEL', P .. 'tasks', args[i])
     redis.call('SREM', P .. 'paused', 'schedule/' .. args[i])
   end
   redis.call('HINCRBY', P .. 'meta', 'generation', 1)
