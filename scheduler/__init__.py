@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         WaitTimeoutError,
     )
     from scheduler.decorators import gpu_gate, log_execution, monitor_task, rate_limit, retry, timeout
-    from scheduler.plugins.base_task import BaseTask
+    from scheduler.tasks.base_task import BaseTask
     from scheduler.worker.context import current_run, should_stop
 
 __version__ = "0.1.0"
@@ -50,7 +50,7 @@ __all__ = [
 
 _HOMES = {
     "SchedulerCenter": "scheduler.center",
-    "BaseTask": "scheduler.plugins.base_task",
+    "BaseTask": "scheduler.tasks.base_task",
     "current_run": "scheduler.worker.context",
     "should_stop": "scheduler.worker.context",
 }

@@ -17,7 +17,7 @@ class StoreError(SchedulerError):
     """The live store cannot be used: unreachable, too old, not durable, wrong password. The message says the cure."""
 
 
-class PluginError(SchedulerError):
+class PluginError(SchedulerError, ImportError):
     """A plugin cannot be loaded; the task is broken, the centre goes on."""
 
 

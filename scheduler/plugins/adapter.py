@@ -7,7 +7,7 @@ from typing import Any
 
 from scheduler.core.context import current_attempt
 from scheduler.core.marks import unmarked
-from scheduler.plugins.base_task import BaseTask
+from scheduler.tasks.base_task import BaseTask
 
 
 def adapt(cls: type[BaseTask]) -> Callable[..., Any]:

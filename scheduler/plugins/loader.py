@@ -15,8 +15,8 @@ from scheduler.core.errors import PluginError
 from scheduler.core.marks import unmarked
 from scheduler.core.nearest import did_you_mean
 from scheduler.plugins.adapter import adapt
-from scheduler.plugins.base_task import BaseTask
 from scheduler.plugins.folder import PluginFolder
+from scheduler.tasks.base_task import BaseTask
 
 _TARGET = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*)(:(?P<attribute>[^\W\d]\w*))?")
 

@@ -6,7 +6,7 @@ import pytest
 
 from scheduler.core.context import current_attempt
 from scheduler.plugins.adapter import adapt
-from scheduler.plugins.base_task import BaseTask
+from scheduler.tasks.base_task import BaseTask
 
 
 class Recorded(BaseTask):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.core.errors import PluginError
+from scheduler.core.errors import PluginError, SchedulerError
 from scheduler.plugins import loader
 from scheduler.plugins.loader import Target, parse_target, resolve, use_folder
 
@@ -104,6 +104,14 @@ def test_a_missing_run_carries_the_import_error_of_old(loaded: Any) -> None:
     assert str(caught.value) == (
         "任务模块 plug_empty 没有 'run' 函数: define run() in plugins/plug_empty.py, or name what it has, as in module: plug_empty:function"
     )
+
+
+def test_whoever_expects_an_import_error_gets_one(loaded: Any) -> None:
+    loaded.write("plug_empty.py", "WORDS = 1")
+    for target in ("plug_empty", "plug_nowhere"):
+        with pytest.raises(ImportError, match=target) as caught:
+            resolve(target)
+        assert isinstance(caught.value, SchedulerError)
 
 
 def test_a_missing_plugin_names_folder_and_nearest(loaded: Any) -> None:
