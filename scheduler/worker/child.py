@@ -5,11 +5,12 @@ import contextvars
 import logging
 import os
 import select
+import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import CoroutineType
 from typing import Any, NoReturn
@@ -134,15 +135,37 @@ class Child:
         enter(context)
         current_attempt.set((job.attempt, job.max_attempts))
         try:
-            resolve = self._open_resolver()
-            value = resolve(job.target)(**job.params)
-            if isinstance(value, CoroutineType):
-                import asyncio  # 50 ms that plain functions need not pay
+            func = self._open_resolver()(job.target)
+            with _term_raises():
+                value = func(**job.params)
+                if isinstance(value, CoroutineType):
+                    import asyncio  # 50 ms that plain functions need not pay
 
-                value = asyncio.run(value)
+                    value = asyncio.run(value)
+        except Terminated:
+            _flush()
+            os.kill(os.getpid(), signal.SIGTERM)  # what it held is released; the rest is as if TERM had ended us at once
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: whatever it is, it ends the Run and no more
             return outcome_of_exception(error)
         return outcome_of_result(value)
+
+
+class Terminated(BaseException):
+    """Raised in a Run that is made to end: what it holds is released while there is time, before KILL."""
+
+
+@contextmanager
+def _term_raises() -> Iterator[None]:
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is _raise_terminated:  # else it is the Run's own
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _raise_terminated(*_: object) -> NoReturn:
+    raise Terminated
 
 
 def _use_pipe_for_output() -> None:

@@ -85,6 +85,19 @@ def test_cancel_ends_what_does_not_listen(bench: Any, target: str) -> None:
     assert started.took_s < 2
 
 
+@pytest.mark.parametrize("target", ["hold", "hold_as_coroutine"])
+def test_what_a_run_holds_is_released_before_it_is_killed(make_bench: Any, tmp_path: Path, wait_until: Any, target: str) -> None:
+    bench = make_bench(patience=Patience(term_ms=0, kill_ms=20_000))
+    begun, released = tmp_path / "begun", tmp_path / "released"
+    started = bench.start(f"tame:{target}", {"begun": str(begun), "released": str(released)})
+    wait_until(begun.exists)
+    started.handle.stop(CANCELLED)
+    assert started.outcome().kind is Kind.CANCELLED
+    assert released.exists()
+    assert bench.run("tame:nothing").kind is Kind.OK
+    assert bench.runner.stats.forked == 2
+
+
 def test_a_run_that_was_only_asked_may_heed_it(bench: Any, tmp_path: Path, wait_until: Any) -> None:
     started = bench.start("tame:until_told", {"path": str(tmp_path / "begun")})
     wait_until((tmp_path / "begun").exists)

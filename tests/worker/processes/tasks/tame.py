@@ -30,6 +30,25 @@ def nap(seconds: float) -> str:
     return "slept"
 
 
+def hold(begun: str, released: str) -> None:
+    Path(begun).touch()
+    try:
+        sleep(60)
+    finally:
+        Path(released).touch()
+
+
+async def hold_as_coroutine(begun: str, released: str) -> None:
+    import asyncio
+
+    with open(begun, "x"):  # noqa: ASYNC230, PTH123 - nothing else runs in this loop
+        pass
+    try:
+        await asyncio.sleep(60)
+    finally:
+        os.mkdir(released)  # noqa: PTH102 - as above
+
+
 async def coroutine() -> str:
     import asyncio
 
