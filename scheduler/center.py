@@ -140,6 +140,8 @@ class SchedulerCenter:
                 log.warning("调度器已经在运行中")
                 return
             try:
+                for name, reason in self.catalogue.broken.items():
+                    log.error("加载任务失败 %s: %s", name, reason)
                 self.queue.define(list(self.catalogue.tasks.values()))
                 self._roles = Roles(self)
                 self._roles.start(roles)

@@ -4,12 +4,14 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from scheduler.audience import Audience, OwnEvents
 from scheduler.catalogue import trigger_of
 from scheduler.core.pulse import Pulse
 from scheduler.core.run import Submission
 from scheduler.core.task import Schedule, Task
 from scheduler.intake import submission_of_fire
 from scheduler.local_worker import LocalWorker
+from scheduler.observe.event_log import EventLog
 from scheduler.queue import RunQueue, ScheduleBook
 from scheduler.timing.timer import Timer
 from scheduler.timing.wiring import Wiring
@@ -32,8 +34,14 @@ class Roles:
         self.timer: Timer | None = None
         self.sweeper = Sweeper(self.queue_for("sweeper"), center.find_task, self.leases)
         self.worker: LocalWorker | None = None
+        queue = self.queue_for("watchers")
+        self.audience = Audience(center, queue, self.pulse)
+        self._log = EventLog(queue.get)
+        self.audience.join(OwnEvents(center, self._log))
 
     def start(self, roles: Sequence[str]) -> None:
+        if roles:
+            self.audience.start()  # before anything happens
         if "timer" in roles:
             lease_ms = round(self._center.settings.scheduler.leader_lease.total_seconds() * 1000)
             self.timer = Timer(ScheduleBook(self.queue_for("timer")), self._center.instance, self._wiring(), lease_ms=lease_ms)
@@ -53,6 +61,8 @@ class Roles:
         self.retire()
         if self.worker is not None:
             self.worker.stop(grace_s)
+        self.audience.stop()
+        self._log.sum_up()
         for thread in self._threads:
             thread.join(timeout=10)
 

@@ -7,47 +7,23 @@ import json
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from types import FrameType
-from typing import Protocol
 
+from scheduler.audience import OwnEvents, Watcher
 from scheduler.center import SchedulerCenter
 from scheduler.core.clock import monotonic
 from scheduler.core.events import Event
 from scheduler.local_worker import plan_for
-from scheduler.queue import EventReader
 from scheduler.worker.supervisor import Supervisor
 
 log = logging.getLogger("scheduler")
 
+__all__ = ["OwnEvents", "Service", "Watcher"]
+
 INTERRUPT_GRACE_S = 2.5  # Ctrl-C: somebody is waiting at the terminal
 KILL_S = 6.0
-GATHER_S = 0.05  # events are read in bunches: waking up for each would take the processor from the Run that it tells of
-LISTEN_MS = 700  # how long one reading waits for events: the end must wait for the last of them
-REVIVE_AFTER = 3  # rounds without an answer from an embedded server before we look whether it lives
-
-
-class Watcher(Protocol):
-    """Somebody who wants to know what happens: metrics, the terminal."""
-
-    def observe(self, events: Sequence[Event]) -> None: ...
-
-
-class OwnEvents:
-    """Tells a watcher only what concerns this instance, so that all instances together count each event once.
-
-    That is what its own workers did, and, while it leads, what no worker did.
-    """
-
-    def __init__(self, center: SchedulerCenter, watcher: Watcher) -> None:
-        self._center = center
-        self._watcher = watcher
-
-    def observe(self, events: Sequence[Event]) -> None:
-        mine, leads = f"{self._center.instance}.", self._center.is_running and self._center.roles.leads
-        self._watcher.observe([event for event in events if (event.worker.startswith(mine) if event.worker else leads)])
 
 
 class Service:
@@ -59,8 +35,6 @@ class Service:
         self.watchers = watchers
         self.supervisor: Supervisor | None = None
         self._stop = threading.Event()
-        self._ended = threading.Event()
-        self._watching = threading.Thread(target=self._watch, name="watchers", daemon=True)
         self._grace_s = center.settings.worker.shutdown_timeout.total_seconds()
         self._signals = 0
         self._busy_at = monotonic()
@@ -70,7 +44,8 @@ class Service:
         center = self.center
         center.start([role for role in self.roles if role == "timer"])
         center.roles.pulse.beat("supervisor")
-        self._watching.start()
+        center.roles.audience.join(self, *self.watchers)
+        center.roles.audience.start()
         if "worker" in self.roles:
             self.supervisor = self._supervisor()
             self.supervisor.scale(center.settings.worker.processes)
@@ -108,8 +83,6 @@ class Service:
                 if self._signals > 1 or monotonic() > deadline:
                     self.supervisor.kill()
                     code = 1
-        self._ended.set()
-        self._watching.join(3)
         self.center.shutdown()
         return code
 
@@ -136,36 +109,10 @@ class Service:
         plan = plan_for(self.center, "", roles.leases)
         return Supervisor(self.center.instance, lambda name: _line(replace(plan, name=name)), queue, roles.sweeper.rescue, roles.leases)
 
-    def _watch(self) -> None:
-        """Read the stream and tell the watchers, until the end."""
-        pulse = self.center.roles.pulse
-        reader = EventReader(self.center.roles.queue_for("watchers").client, self.center.queue.prefix)
-        failures = 0
-        while not self._ended.is_set():
-            pulse.beat("watchers")
-            try:
-                events = reader.read(block_ms=LISTEN_MS)
-                failures = 0
-            except Exception as error:
-                failures += 1
-                self._store_is_away(error, failures)
-                continue
-            if any(event.type == "running" for event in events):
-                self._busy_at = monotonic()
-            for watcher in self.watchers:
-                _tell(partial(watcher.observe, events))
-            if not reader.behind:
-                self._ended.wait(GATHER_S)
-        pulse.leave("watchers")
-
-    def _store_is_away(self, error: Exception, failures: int) -> None:
-        log.debug("events: %s", error)
-        self._ended.wait(0.2)
-        if failures >= REVIVE_AFTER and not self._ended.is_set():
-            try:
-                self.center.store.revive()
-            except Exception as trouble:
-                log.warning("the store could not be started again: %s", trouble)
+    def observe(self, events: Sequence[Event]) -> None:
+        """It is in the audience itself: idleness counts from the last Run on."""
+        if any(event.type == "running" for event in events):
+            self._busy_at = monotonic()
 
     def _idle_too_long(self) -> bool:
         limit_s = self.center.settings.worker.idle_timeout.total_seconds()
@@ -182,10 +129,3 @@ class Service:
 
 def _line(plan: object) -> str:
     return json.dumps(asdict(plan))  # type: ignore[call-overload]  # a WorkerPlan
-
-
-def _tell(told: Callable[[], None]) -> None:
-    try:
-        told()
-    except Exception:
-        log.exception("a watcher failed; the others go on")

@@ -15,6 +15,7 @@ from structlog.typing import EventDict, Processor
 
 from scheduler.core.errors import ConfigError
 from scheduler.core.nearest import did_you_mean
+from scheduler.observe.event_log import LOGGER
 from scheduler.observe.masking import RECORD_ATTRIBUTES
 from scheduler.observe.safe_text import indented, json_escape, one_line
 
@@ -41,11 +42,13 @@ def configure_logging(
     ``auto`` is ``pretty`` on a terminal and ``json`` elsewhere. Each process needs its own ``name``, for a file that two processes
     rotate loses lines. ``context()`` gives what every record shall carry (run, task, attempt …). ConfigError for an unknown level or
     format, or a directory that cannot be written. A second call replaces what the first one set up.
+    With a directory, the lines about single Runs go to the file alone: ``serve`` has a way of its own to show them.
     """
     levels = logging.getLevelNamesMapping()
     chosen = levels[_one_of("logging.level", level.upper(), tuple(levels))]
     handlers = [_stream_handler(stream or sys.stderr, _one_of("logging.format", fmt, get_args(Format)), context)]
     if directory is not None:
+        handlers[0].addFilter(lambda record: record.name != LOGGER)
         handlers.append(_file_handler(directory, name, context))
     root = logging.getLogger()
     for earlier in [each for each in root.handlers if (each.name or "").startswith(_MARK)]:

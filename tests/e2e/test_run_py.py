@@ -1,5 +1,6 @@
 """``python run.py`` as shipped, started for real: its tasks run, Ctrl-C ends it, it goes on where it was, and it survives kill -9."""
 
+import json
 import os
 import shutil
 import signal
@@ -156,6 +157,9 @@ def test_the_shipped_tasks_run_and_ctrl_c_leaves_nothing(house: House) -> None:
     assert code == 0, house.said()
     assert took_s < 5
     assert alive(everybody, 1) == []
+    logged = [json.loads(line) for line in (house.folder / "logs" / "scheduler.log").read_text("utf-8").splitlines()]
+    assert [[line["message"] for line in logged if line.get("run") == run] for run in runs[:1]] == [["任务 data_sync 执行成功"]]
+    assert [(house.said().count(run), sum(line.get("run") == run for line in logged)) for run in runs] == [(1, 1)] * len(runs)
 
 
 def test_the_next_start_goes_on_where_it_was(house: House) -> None:

@@ -75,6 +75,6 @@ def test_a_centre_inside_another_program(stores: Callable[[], Any], tmp_path: Pa
         center.start()
         web = WebServer(center, None, Metrics())
         with httpx.Client(base_url=web.start(), trust_env=False) as client:
-            assert client.get("/livez").json()["loops"].keys() == {"timer", "sweeper"}
+            assert client.get("/livez").json()["loops"].keys() == {"timer", "sweeper", "watchers"}
             assert client.get("/readyz").json()["checks"].keys() == {"centre", "store", "leader", "worker"}
         web.stop()

@@ -150,5 +150,5 @@ def test_an_instance_that_ends_is_not_ready(launch: Callable[..., Any]) -> None:
     one.service._stop.set()
     answer = one.http.get("/readyz")
     assert (answer.status_code, answer.json()["checks"]["centre"]) == (503, {"ok": False, "detail": "stopping"})
-    one.service._ended.set()  # the watchers hear what ends during the stop, too
+    one.center.roles.audience.stop()  # the watchers hear what ends during the stop, too
     one.awaits("/livez", lambda answer: "watchers" not in answer.json()["loops"])
