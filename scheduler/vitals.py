@@ -61,9 +61,13 @@ class Vitals:
         return None
 
     @property
-    def running(self) -> Literal["running", "stopped"]:
-        """The centre's own state, in the words of its metric."""
-        return "running" if self.roles else "stopped"
+    def state(self) -> Literal["stopped", "running", "paused"]:
+        """The centre's own, in the words of its metric; ``paused``: it runs, but all of its schedules or all queues are paused."""
+        roles, stats = self.roles, self.look().stats
+        if roles is None:
+            return "stopped"
+        queues = stats.queues.values() if stats else ()
+        return "paused" if _fires_nothing(roles) or (queues and all(queue.paused for queue in queues)) else "running"
 
     @property
     def uptime_s(self) -> float:
@@ -118,7 +122,7 @@ class Vitals:
         roles, look = self.roles, self.look()
         stopping = self._service is not None and self._service.stopping
         found = {
-            "centre": Check(roles is not None and not stopping, "stopping" if stopping else self.running),
+            "centre": Check(roles is not None and not stopping, "stopping" if stopping else "running" if roles else "stopped"),
             "store": Check(not look.error, "does not answer" if look.error else f"answered in {look.latency_ms:.1f} ms"),
         }
         if roles is not None and roles.timer is not None:
@@ -138,6 +142,15 @@ class Vitals:
         if self._service is not None and "worker" in self._service.roles:
             return self._center.settings.worker.processes > 0
         return roles.worker is not None
+
+
+def _fires_nothing(roles: "Roles") -> bool:
+    """Whether there are schedules, and each of them is paused: as the timer knows them, which looks once a second."""
+    if roles.timer is None or not roles.timer.jobs.paused:
+        return False
+    jobs = roles.timer.jobs
+    names = jobs.jobs.keys() | jobs.parked.keys()
+    return bool(names) and jobs.paused >= names
 
 
 def _worker(look: Look) -> Check:

@@ -99,7 +99,7 @@ def snapshot(center: "SchedulerCenter", vitals: Vitals) -> Snapshot:
     return Snapshot(
         version=__version__,
         timezone=str(center.settings.scheduler.timezone),
-        state=vitals.running,
+        state=vitals.state,
         jobs_count=len(timer.jobs.jobs) + len(timer.jobs.parked) if timer else 0,
         queues={name: (queue.depth, queue.oldest_wait_ms / 1000) for name, queue in queues.items()},
         workers=len(look.stats.workers) if look.stats else 0,

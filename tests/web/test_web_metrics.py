@@ -1,7 +1,7 @@
 """Metrics over HTTP: the seed's names, and one look at the store for many scrapes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from scheduler.center import SchedulerCenter
 from scheduler.core.clock import monotonic
 from scheduler.core.events import Event
 from scheduler.service import OwnEvents
+from scheduler.vitals import Vitals
 
 SEED = {
     "scheduler_task_executions_total": "counter",
@@ -58,6 +59,29 @@ def test_the_values_are_those_of_this_instance(text: str) -> None:
     assert found['scheduler_queue_depth{queue="default"}'] == 0
     assert (found["scheduler_leader"], found["scheduler_store_up"], found["scheduler_workers"]) == (1, 1, 1)
     assert 'scheduler_info{jobs_count="2",timezone="Asia/Shanghai"' in text
+
+
+def test_the_state_is_paused_when_all_schedules_or_all_queues_are(launch: Callable[..., Any]) -> None:
+    one = launch()
+    center = one.center
+
+    def awaits(state: str) -> None:
+        one.awaits("/metrics", lambda answer: samples(answer.text)[f'scheduler_state{{scheduler_state="{state}"}}'] == 1)
+
+    awaits("running")
+    center.pause_job("hello")
+    center.submit("on_demand")  # now there is a queue
+    awaits("running")
+    center.pause_job("report")
+    awaits("paused")
+    assert one.http.get("/readyz").json()["checks"]["centre"] == {"ok": True, "detail": "running"}
+    center.resume_job("hello")
+    awaits("running")
+    center.queue.pause("queue", "default")
+    awaits("paused")
+    center.queue.order("gpu", "fifo")  # another queue, which is open
+    awaits("running")
+    assert Vitals(SchedulerCenter(center.settings)).state == "stopped"
 
 
 def test_scraping_cannot_load_the_store(instance: Any) -> None:
