@@ -30,7 +30,7 @@ class Catalogue:
 
 def read_catalogue(settings: Settings) -> Catalogue:
     """Probe the plugins and put everything together; ConfigError where a trigger is wrong, all of them at once."""
-    catalogue, problems = Catalogue(), list[str]()
+    catalogue, problems = Catalogue(warnings=list(settings.warnings)), list[str]()
     entries = {name: entry for name, entry in settings.tasks.items() if entry.config.enabled}
     catalogue.probes = probe({name: entry.module for name, entry in entries.items()}, settings.plugins) if entries else {}
     for name, entry in entries.items():

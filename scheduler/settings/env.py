@@ -107,7 +107,7 @@ class Worker(Section):
     queues: Names = ("*",)
     """The queues to serve; * is every queue."""
     shutdown_timeout: Duration = timedelta(seconds=30)
-    """How long running attempts may finish after a stop signal."""
+    """How long running attempts may finish after SIGTERM; Ctrl-C gives them 2.5 s at most."""
     idle_timeout: Duration = timedelta(0)
     """Exit after so long without a Run; 0: never."""
     max_memory: Size = 2 * 2**30
@@ -117,7 +117,7 @@ class Worker(Section):
 
 
 class History(Section):
-    """Finished Runs in SQL."""
+    """Finished Runs in SQL. Does nothing yet."""
 
     url: HistoryUrl = SecretUrl("sqlite:///data/history.db")
     """SQLite, MySQL, MariaDB or PostgreSQL, as SQLAlchemy writes addresses."""
@@ -130,7 +130,7 @@ class Auth(Section):
     """Who may use the API and the dashboard."""
 
     mode: Literal["token", "none"] = "token"
-    """none is accepted on a loopback address only."""
+    """none is accepted on a loopback address only. Does nothing yet."""
 
 
 class Web(Section):
@@ -160,7 +160,7 @@ class RabbitMQ(Section):
 
 
 class Ingest(Section):
-    """Other doors through which Runs come in."""
+    """Other doors through which Runs come in. Does nothing yet."""
 
     rabbitmq: RabbitMQ | None = None
 
@@ -181,14 +181,14 @@ class Channel(Section):
 
 
 class Notify(Section):
-    """Chat channels, mail and web hooks, and when to use them."""
+    """Chat channels, mail and web hooks, and when to use them. Does nothing yet."""
 
     channels: dict[Name, Channel] = empty()
     rules: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class AlertThresholds(Section):
-    """Beyond these an alert goes out."""
+    """Beyond these an alert goes out. Does nothing yet, except queue_size: `doctor` warns of more waiting Runs."""
 
     failure_rate: Annotated[float, number(0, 1, whole=False)] = 0.1
     queue_size: Annotated[int, number(0)] = 1000
@@ -196,7 +196,7 @@ class AlertThresholds(Section):
 
 
 class Monitoring(Section):
-    """How often the centre looks at itself."""
+    """How often the centre looks at itself. Does nothing yet, except alert_thresholds.queue_size."""
 
     stats_interval: SomeTime = timedelta(seconds=60)
     health_check_interval: SomeTime = timedelta(seconds=30)

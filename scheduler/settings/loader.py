@@ -13,6 +13,7 @@ from scheduler.settings import env, nodes
 from scheduler.settings.entry import TaskEntry
 from scheduler.settings.environment import overridden, read_variables
 from scheduler.settings.fields import names
+from scheduler.settings.inert import inert_in_env, inert_in_tasks
 from scheduler.settings.nearest import did_you_mean
 from scheduler.settings.nodes import MAX_BYTES, Place, Problem, Scalar, compose
 from scheduler.settings.problems import find, validate
@@ -38,6 +39,7 @@ class Settings:
     base: Path  # the folder of env.yaml, to which relative paths belong
     tasks: Mapping[str, TaskEntry] = field(repr=False)
     files: tuple[Path, ...] = ()  # all that was read: what a reload has to watch
+    warnings: tuple[str, ...] = ()  # what was set and has no effect, each with its place
 
     @property
     def plugins(self) -> Path:
@@ -75,6 +77,7 @@ class _Loading:
         self.file, self.shown_base, self.base = file, file.parent, file.parent.absolute()
         self.problems: list[Problem] = []
         self.files: list[Path] = []
+        self.warnings: list[str] = []
         self.variables = read_variables(self.shown_base / ".env", environ, self.problems)
         self.values = Values(self.variables, self.base, self.problems)
         self.entries: dict[str, TaskEntry] = {}
@@ -90,8 +93,9 @@ class _Loading:
         self._load_tasks(self._task_files(tree, data, optional=bare and "APP_ENV" not in self.variables))
         if self.problems or sections is None:
             raise self._error()
+        self.warnings[:0] = inert_in_env(tree, sections, env.Env.model_validate({}, context={"base": self.base}))
         parts = {name: getattr(sections, name) for name in env.Env.model_fields}
-        return Settings(**parts, base=self.base, tasks=self.entries, files=tuple(self.files))
+        return Settings(**parts, base=self.base, tasks=self.entries, files=tuple(self.files), warnings=tuple(self.warnings))
 
     def _error(self) -> ConfigError:
         sources = list(dict.fromkeys(problem.place.source for problem in self.problems))
@@ -161,6 +165,7 @@ class _Loading:
         data = self.values.of(tree)
         if validate(TaskFile, data, tree, self.problems, {"tasks": known}) is None:
             return
+        self.warnings += inert_in_tasks(tree, data)
         defaults = data.get("defaults") or {}
         for name, (place, node) in _tasks_in(tree).items():
             own = data["tasks"][name] or {}

@@ -133,7 +133,7 @@ class Policy(Section):
     rate_limit: RateLimits = ()
     """Calls per time over all instances; of a list, all must hold."""
     max_instances: Annotated[int, number(1)] | None = None
-    """Runs of the task that may be at work at one time, over all instances."""
+    """Runs of the task that may be at work at one time, over all instances, and unfinished Runs of its schedule."""
     overlap: Overlap = "allow"
     """What when the schedule's previous Run is still going."""
     misfire: Misfire = "run_once"
@@ -150,17 +150,20 @@ class Policy(Section):
     isolation: Literal["warm", "fresh"] = "warm"
     """fresh: a new process for each attempt."""
     depends_on: Tasks = ()
-    """Tasks whose Run of the same cycle must have succeeded before."""
+    """Tasks whose Run of the same cycle must have succeeded before. Does nothing yet."""
     on_failure: Names = ()
-    """Names of notify channels."""
+    """Names of notify channels. Does nothing yet."""
     on_success: Names = ()
+    """Does nothing yet."""
     on_recovery: Names = ()
+    """Does nothing yet."""
     sla: Sla | None = None
+    """Does nothing yet."""
     tags: Names = ()
     owner: str = ""
     enabled: Flag = True
     on_remove: Literal["cancel", "keep"] = "cancel"
-    """What becomes of the waiting Runs when the task is taken out of the file."""
+    """What becomes of the waiting Runs when the task is taken out of the file. Does nothing yet."""
 
 
 def over(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
