@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import psutil
 import pytest
 import yaml
 
@@ -401,6 +403,59 @@ def test_health_check_names_what_is_over_its_limit(shipped: Shipped, tmp_path: P
     assert [problem.partition(" is at ")[0] for problem in found["problems"]] == ["memory", f"disk {tmp_path}"]
     with pytest.raises(RuntimeError, match=r"memory is at .*the limit is 0%"):
         shipped("health_check")(**limits, paths=[str(tmp_path)], fail_when_unhealthy=True)
+
+
+def test_health_check_leaves_out_what_nobody_can_write(shipped: Shipped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [("/dev/loop1", "/", "squashfs", "ro,nodev"), ("/dev/sda1", str(tmp_path), "ext4", "rw,errors=remount-ro")]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda: [SimpleNamespace(mountpoint=path, opts=opts) for _, path, _, opts in parts])
+    assert [disk["path"] for disk in shipped("health_check")()["disks"]] == [str(tmp_path)]
+
+
+class Nvml:
+    """Two cards, the second of which has fallen off the bus."""
+
+    NVML_TEMPERATURE_GPU = 0
+
+    class NVMLError(Exception):
+        """Of the library."""
+
+    def __init__(self, *, driver: bool = True) -> None:
+        self.driver = driver
+
+    def nvmlInit(self) -> None:  # noqa: N802  # the library's own names
+        if not self.driver:
+            raise self.NVMLError("no driver")
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802  # the same
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, number: int) -> int:  # noqa: N802  # the same
+        if number:
+            raise self.NVMLError("GPU is lost")
+        return number
+
+    def nvmlDeviceGetName(self, _: int) -> str:  # noqa: N802  # the same
+        return "H100"
+
+    def nvmlDeviceGetTemperature(self, _: int, kind: int) -> int:  # noqa: N802  # the same
+        return 91 + kind
+
+    def nvmlShutdown(self) -> None:  # noqa: N802  # the same
+        """Nothing to do."""
+
+
+def test_health_check_of_gpus(shipped: Shipped, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml())
+    found = shipped("health_check")(max_disk_percent=101)
+    assert found["gpus"] == [{"number": 0, "name": "H100", "celsius": 91}]
+    assert "GPU 0 is at 91 °C, the limit is 90 °C" in found["problems"]
+    assert "GPU 1 cannot be measured: GPU is lost" in caplog.text
+
+
+@pytest.mark.parametrize("library", [None, Nvml(driver=False)], ids=["no library", "no driver"])
+def test_health_check_without_gpus(library: Nvml | None, shipped: Shipped, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    assert shipped("health_check")()["gpus"] == []
 
 
 # enhanced_task
