@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from scheduler.cli import check, doctor, new, queues, runs, serve, submit, tasks
 from scheduler.cli.errors import explain, is_typers
+from scheduler.cli.messages import translate_message
 from scheduler.cli.session import Session
 from scheduler.cli.words import chosen_language, translate_tree
 
@@ -51,6 +52,8 @@ class Root(TyperGroup):
         try:
             return super().invoke(ctx)
         except Exception as error:
+            if isinstance(message := getattr(error, "message", None), str):  # of wrong usage; the frame around it is typer's
+                error.message = translate_message(message, ctx.obj.lang if ctx.obj else chosen_language([]))  # type: ignore[attr-defined]  # seen above
             if is_typers(error) or (ctx.obj and ctx.obj.debug):
                 raise
             raise typer.Exit(explain(ctx.obj or Session(), error)) from error
@@ -89,7 +92,8 @@ def root(
         import logging
 
         logging.basicConfig(level=logging.DEBUG)
-    ctx.obj = Session(config, lang or chosen_language([]), as_json=output == "json", debug=debug)
+    program = "python run.py" if ctx.info_name == "run.py" else ctx.info_name or "scheduler"
+    ctx.obj = Session(config, lang or chosen_language([]), as_json=output == "json", debug=debug, program=program)
 
 
 _START, _WORK, _CARE = "Start", "Work", "Set up and look after"

@@ -46,13 +46,17 @@ def _found(session: Session) -> dict[str, Any]:
 
 
 def _tell(session: Session, found: dict[str, Any]) -> None:
+    out = session.out
     for problem in [*found["problems"], *(f"{name}: {reason}" for name, reason in found["broken"].items())]:
-        session.out.verdict("fail", problem)
+        out.verdict("fail", out.message(problem))
     for warning in found["warnings"]:
-        session.out.verdict("warn", warning)
+        out.verdict("warn", out.message(warning))
     for name in found["tasks"]:
-        session.out.verdict("ok", name)
-    counts = {name: len(values) for name, values in found.items()}
-    typer.echo(
-        session.out.tr("{tasks} tasks are well, {broken} broken; {problems} problems in the configuration, {warnings} warnings", **counts)
-    )
+        out.verdict("ok", name)
+    count = {name: len(values) for name, values in found.items()}
+    parts = {
+        "tasks": out.counted(count["tasks"], "{count} task", "{count} tasks"),
+        "problems": out.counted(count["problems"], "{count} problem", "{count} problems"),
+        "warnings": out.counted(count["warnings"], "{count} warning", "{count} warnings"),
+    }
+    typer.echo(out.tr("{tasks} ok, {broken} broken; {problems} in the configuration, {warnings}", broken=count["broken"], **parts))

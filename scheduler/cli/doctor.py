@@ -2,13 +2,15 @@
 
 import resource
 import shutil
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
 from scheduler.cli.facts import held_back, queue_facts, stats_of
+from scheduler.cli.screen import Screen
 from scheduler.cli.session import Session, opened
+from scheduler.cli.words import translate
 from scheduler.core.clock import now_ms, perf_counter
 from scheduler.core.errors import StoreError
 from scheduler.core.units import format_ms
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 LOW_DISK, FULL_DISK = 2**30, 2**27  # bytes
 FEW_FILES = 4096
 LOCAL = ("127.0.0.1", "localhost", "::1")
+NOTHING = "none"
+NO_DRIVER = ("Shared Library Not Found", "Driver Not Loaded", "No module named 'pynvml'")  # of NVML: a machine without cards
 
 
 class Row(NamedTuple):
-    """``level``: ok, warn or fail; ``advice`` says what to do about a warning or failure."""
+    """``level``: ok, warn or fail; ``advice`` says what to do about a warning or failure; ``{program}`` in it is how we were called."""
 
     level: str
     check: str
@@ -35,10 +39,25 @@ def doctor(ctx: typer.Context) -> None:
     with opened(ctx) as (session, center):
         rows = [*_machine(session), *_plugins(center), *_store(session, center), *_gpus(center)]
     if session.as_json:
-        session.out.json([row._asdict() for row in rows])
+        session.out.json([row._replace(advice=_of_program(row.advice, session.program))._asdict() for row in rows])
     for row in () if session.as_json else rows:
-        session.out.verdict(row.level, f"{session.out.tr(row.check)}: {row.value}", session.out.tr(row.advice))
+        _tell(session.out, row)
     raise typer.Exit(any(row.level == "fail" for row in rows))
+
+
+def _tell(out: Screen, row: Row) -> None:
+    """In the user's language. What is not there, and not needed, is neither good nor bad."""
+    value = out.tr(NOTHING) if row.value == NOTHING else out.message(row.value)
+    advice = out.message(_of_program(translate(row.advice, out.lang), out.program))
+    out.verdict(
+        "none" if row.level == "ok" and row.value == NOTHING else row.level,
+        out.tr("{check}: {value}", check=out.tr(row.check), value=value),
+        advice,
+    )
+
+
+def _of_program(advice: str, program: str) -> str:
+    return advice.replace("{program}", program)  # not format(): the cure of a finding may hold braces of its own
 
 
 def _row(good: bool, check: str, value: object, advice: str) -> Row:
@@ -61,10 +80,15 @@ def _plugins(center: "SchedulerCenter") -> Iterator[Row]:
 
     folder, catalogue = PluginFolder(center.settings.plugins), center.catalogue
     there = folder.path.is_dir()
-    yield _row(there, "plugin folder", f"{folder.path}: {len(folder.names())}", "it does not exist: scheduler new plugin NAME makes it")
+    yield _row(
+        there,
+        "plugin folder",
+        f"{folder.path}: {_counted(len(folder.names()), 'module')}",
+        "it does not exist: {program} new plugin NAME makes it",
+    )
     yield Row("ok", "tasks", str(len(catalogue.tasks)))
     yield from (Row("fail", "task", f"{name}: {reason}") for name, reason in catalogue.broken.items())
-    yield from (Row("warn", "task", warning) for warning in catalogue.warnings)
+    yield from (Row("warn", "configuration", warning) for warning in catalogue.warnings)
 
 
 def _store(session: Session, center: "SchedulerCenter") -> Iterator[Row]:
@@ -83,8 +107,8 @@ def _store(session: Session, center: "SchedulerCenter") -> Iterator[Row]:
     seconds, micros = client.time()
     latency_ms, skew_ms = (perf_counter() - started) * 1000, abs(seconds * 1000 + micros // 1000 - now_ms())
     info = client.info()
-    yield Row("ok", "store", f"{info['redis_version']}, {info['used_memory_human']}, {latency_ms:.1f} ms")
-    yield Row("ok", "clock", f"± {format_ms(skew_ms)}")
+    yield Row("ok", "store", f"{_server(info)}, {info['used_memory'] / 10**6:.2f} MB used, answered in {latency_ms:.1f} ms")
+    yield Row("ok", "clock", f"off by {format_ms(skew_ms) if skew_ms else 'less than 1 ms'}")
     yield from (Row("warn", finding.setting, f"{finding.value} (wanted: {finding.wanted})", finding.cure) for finding in findings)
     yield from _queue(session, center)
 
@@ -94,10 +118,11 @@ def _queue(session: Session, center: "SchedulerCenter") -> Iterator[Row]:
     queues = queue_facts(session, center, stats).values()
     waiting, bound = sum(queue["waiting"] for queue in queues), session.settings.monitoring.alert_thresholds.queue_size
     yield _row(waiting <= bound, "waiting Runs", waiting, "raise worker.processes, or start more instances")
-    yield _row(bool(stats.workers) or not waiting, "workers", len(stats.workers), "start one: scheduler serve")
-    yield from (Row("warn", "paused queue", queue["name"], "scheduler queues resume NAME") for queue in queues if queue["paused"])
-    yield from (Row("warn", "held back", f"{lane['lane']}: {lane['reason']} ({lane['waiting']})") for lane in held_back(session, stats))
-    yield _row(not stats.dead, "dead letters", stats.dead, "look: scheduler dead list; then scheduler dead retry or purge")
+    yield _row(bool(stats.workers) or not waiting, "workers", len(stats.workers), "start one: {program} serve")
+    yield from (Row("warn", "paused queue", queue["name"], "{program} queues resume NAME") for queue in queues if queue["paused"])
+    closed = ((lane, session.out.word(lane["reason"]) if not session.as_json else lane["reason"]) for lane in held_back(session, stats))
+    yield from (Row("warn", "held back", f"{lane['lane']}: {reason} ({lane['waiting']})") for lane, reason in closed)
+    yield _row(not stats.dead, "dead letters", stats.dead, "look: {program} dead list; then {program} dead retry or purge")
 
 
 def _gpus(center: "SchedulerCenter") -> Iterator[Row]:
@@ -105,7 +130,21 @@ def _gpus(center: "SchedulerCenter") -> Iterator[Row]:
 
     inventory = NvmlInventory()
     cards = inventory.cards()
+    needing = [name for name, task in center.catalogue.tasks.items() if task.gpu]
     yield from (Row("ok", "GPU", f"{card.number} {card.name}: {card.free_mb} / {card.total_mb} MiB") for card in cards)
-    if not cards:
-        needing = [name for name, task in center.catalogue.tasks.items() if task.gpu]
-        yield Row("fail" if needing else "ok", "GPU", f"{inventory.trouble or 'none'} {', '.join(needing)}".strip())
+    no_driver = any(sign in inventory.trouble for sign in NO_DRIVER)
+    if needing and not cards:
+        yield Row("fail", "GPU", f"{inventory.trouble or NOTHING}; needed by {', '.join(needing)}")
+    elif inventory.trouble and not no_driver:
+        yield Row("warn", "GPU", inventory.trouble)
+    elif not cards:
+        yield Row("ok", "GPU", NOTHING)
+
+
+def _server(info: Mapping[str, Any]) -> str:
+    """Valkey gives a Redis version, too: the one it is compatible with."""
+    return f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"

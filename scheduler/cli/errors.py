@@ -23,7 +23,7 @@ def is_typers(error: Exception) -> bool:
 def explain(session: Session, error: Exception) -> int:
     """Tell the user; the exit code."""
     if isinstance(error, SchedulerError):
-        session.out.problem("{error}", error=error)
+        session.out.problem("{error}", error=session.out.message(error))
     else:
         session.out.problem("unexpected {kind}: {error}", kind=type(error).__name__, error=error)
         session.out.note("The whole story is in {file}; --debug shows it here.", file=_written(session, error))

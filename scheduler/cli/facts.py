@@ -129,6 +129,12 @@ def worker_facts(session: "Session", center: "SchedulerCenter", stats: "Stats") 
     return rows
 
 
+def someone_knows(center: "SchedulerCenter", workers: Iterable[str], task: str) -> bool:
+    """Whether any of the workers can run the task: a worker knows those that were configured when it started."""
+    queue = center.queue
+    return any(queue.client.sismember(f"{queue.prefix}knows:{worker}", task) for worker in workers)
+
+
 def require_name(name: str, known: Iterable[str], error: type[SchedulerError], kind: str) -> None:
     """``error`` unless ``name`` is known; it says the nearest that is."""
     names = sorted(known)

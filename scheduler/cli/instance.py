@@ -23,7 +23,7 @@ from scheduler.cli.secret_values import mask_for
 from scheduler.cli.session import Session
 from scheduler.observe.console import BannerInfo, banner
 from scheduler.observe.logs import configure_logging
-from scheduler.service import OwnEvents, Service
+from scheduler.service import INTERRUPT_GRACE_S, OwnEvents, Service
 
 if TYPE_CHECKING:
     from scheduler.web import WebServer
@@ -86,10 +86,12 @@ class Instance(Service):
             store="remote" if store.server is None else "adopted" if store.server.adopted else "embedded",
             store_url=store.url,
             tasks=len(catalogue.tasks),
-            broken=catalogue.broken,
+            broken={name: self._out.message(reason) for name, reason in catalogue.broken.items()},
             fires=self._next_fires(5) if "timer" in self.roles else (),
             addresses=addresses,
             zone=self._session.zone,
+            grace_s=min(self._grace_s, INTERRUPT_GRACE_S),
+            program=self._session.program,
         )
         return banner(info, self._session.lang, self._color) + "\n"
 
@@ -114,7 +116,7 @@ class Instance(Service):
         except Exception:  # without its store the end must come all the same
             held = {}
         running = sum(held.get(worker, 0) for worker in self.workers)
-        text = "stopping: {count} Runs may finish within {grace:g} s (Ctrl-C again: at once)" if running else "stopping"
+        text = "stopping: {count} at work may finish within {grace:g} s (Ctrl-C again: at once)" if running else "stopping"
         return self._out.tr(text, count=running, grace=self._grace_s)
 
 
@@ -130,7 +132,9 @@ def _log_to_files(session: Session) -> None:
     """The log of this process: on stderr, and in a file of its own, for two processes would lose each other's lines."""
     settings = session.settings.logging
     level = "DEBUG" if session.debug else settings.level
-    configure_logging(level, settings.dir, settings.format, name=_free_name(settings.dir), secrets=mask_for(session.settings))
+    configure_logging(
+        level, settings.dir, settings.format, name=_free_name(settings.dir), secrets=mask_for(session.settings), zone=session.zone
+    )
     logging.getLogger("scheduler.timing.timer.apscheduler").setLevel(logging.WARNING)  # it says that "the scheduler" has started
 
 

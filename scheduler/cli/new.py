@@ -30,7 +30,9 @@ def plugin(ctx: typer.Context, name: Name) -> None:
     file.write_text(_template("plugin", name), encoding="utf-8")
     facts = {"file": str(file), "task_file": task_file, "task": _template("task", name), "name": name}
     session.out.done(
-        "{file} is written. Add this to {task_file}:\n\n{task}\nThen: scheduler check, and scheduler submit {name} --wait", facts
+        "{file} is written. Add this to {task_file}, under tasks:\n\n{task}\n"
+        "Then: {program} check; start the instance, or restart it; {program} submit {name} --wait",
+        facts,
     )
 
 

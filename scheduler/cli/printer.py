@@ -13,6 +13,7 @@ from scheduler.core.events import Event
 from scheduler.core.language import Language
 from scheduler.core.states import TERMINAL
 from scheduler.observe.console import format_event
+from scheduler.observe.vocabulary import word
 
 LINES_PER_S = 20
 _BACKLOG = 100  # lines that a stopped terminal (Ctrl-S) may owe before more are only counted
@@ -58,7 +59,7 @@ class Printer:
 
     def _sum_up(self) -> None:
         if self._untold and not self._lines.full():
-            counts = ", ".join(f"{count} {translate(state, self._lang)}" for state, count in self._untold.most_common())
+            counts = ", ".join(f"{count} {word(state, self._lang)}" for state, count in self._untold.most_common())
             text = translate("… and {count} more Runs in this second: {counts}", self._lang)
             self.say("          " + text.format(count=self._untold.total(), counts=counts))
             self._untold.clear()

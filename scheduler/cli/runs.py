@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scheduler.core.run import Run
 
 app = typer.Typer(help="What ran, runs, and will run.")
-dead = typer.Typer(help="Dead letters: Runs that used up every attempt.")
+dead = typer.Typer(help="Dead letters: Runs that used up all of several attempts, kept killing their process, or were lost ten times.")
 
 _POLL_S = 0.2  # of a log that is followed
 _LOOK_S = 0.5  # how often a wait tells how far the Run is
@@ -38,9 +38,7 @@ Every = Annotated[bool, typer.Option("--all", help="All of them.")]
 @app.command("list")
 def list_(ctx: typer.Context, state: InState = None, task: OfTask = "", limit: Limit = 20) -> None:
     """Those at work first, then the newest of each state."""
-    with opened(ctx) as (session, center):
-        rows = [run_facts(session, run) for run in center.queue.find(state=state or "", task=task, limit=limit)]
-        session.out.rows(rows, RUN, "There are no such Runs.")
+    _list(ctx, state or "", task, limit, "There are no such Runs.")
 
 
 @app.command()
@@ -67,7 +65,7 @@ def cancel(ctx: typer.Context, runs: RunIds, reason: Reason = "") -> None:
     """End waiting Runs, and tell running ones to stop."""
     with opened(ctx) as (session, center):
         told = [{"id": run, "cancelled": center.cancel(run, reason), "state": run_of(center, run).state} for run in runs]
-        session.out.done("{id}: {state}", told)
+        session.out.done("{id}: {state}", told if session.as_json else [run | {"state": session.out.word(run["state"])} for run in told])
     if late := [run["id"] for run in told if not run["cancelled"] and run["state"] != State.CANCELLED]:
         raise ConflictError(session.out.tr("what has ended cannot be cancelled: {runs}", runs=", ".join(map(str, late))))
 
@@ -89,7 +87,7 @@ def wait(ctx: typer.Context, runs: RunIds, timeout: Timeout = math.inf) -> None:
 @dead.command("list")
 def list_dead(ctx: typer.Context, task: OfTask = "", limit: Limit = 50) -> None:
     """The dead, the newest first."""
-    list_(ctx, State.DEAD, task, limit)
+    _list(ctx, State.DEAD, task, limit, "No dead letters.")
 
 
 @dead.command("retry")
@@ -122,6 +120,12 @@ def report_ends(session: Session, center: "SchedulerCenter", runs: Sequence[str]
         session.out.rows(facts, "id state reason duration_ms outcome")
     if any(run.state != State.SUCCEEDED for run in ended):
         raise typer.Exit(1)
+
+
+def _list(ctx: typer.Context, state: str, task: str, limit: int, empty: str) -> None:
+    with opened(ctx) as (session, center):
+        rows = [run_facts(session, run) for run in center.queue.find(state=state, task=task, limit=limit)]
+        session.out.rows(rows, RUN, empty)
 
 
 def _end_of(center: "SchedulerCenter", run_id: str, deadline: float, tell: Callable[[str], object]) -> "Run":

@@ -27,10 +27,11 @@ class Session:
     lang: Language = "en"
     as_json: bool = False
     debug: bool = False
+    program: str = "scheduler"  # how it was called: what advice names
 
     @cached_property
     def out(self) -> Screen:
-        return Screen(self.lang, as_json=self.as_json)
+        return Screen(self.lang, as_json=self.as_json, program=self.program)
 
     @cached_property
     def settings(self) -> "Settings":

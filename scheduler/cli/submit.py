@@ -4,13 +4,17 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scheduler.cli.facts import someone_knows
 from scheduler.cli.runs import Timeout, report_ends
-from scheduler.cli.session import opened
+from scheduler.cli.session import Session, opened
 from scheduler.core.units import duration_ms
+
+if TYPE_CHECKING:
+    from scheduler.center import SchedulerCenter
 
 TaskName = Annotated[str, typer.Argument(help="The task's name.", show_default=False)]
 TaskType = Annotated[str, typer.Option(help="The task's name.", show_default=False)]
@@ -43,8 +47,7 @@ def submit(  # noqa: PLR0913, PLR0917  # each is an option
         run = center.submit(task, given, priority=priority, delay=pause, at=moment, run_id=run_id, key=key)
         if not (wait and session.as_json):
             session.out.done("{id}", {"id": run, "task": task})
-        if not center.stats()["workers"]:
-            session.out.note("No worker is running; the Run waits for one: scheduler serve")
+        _tell_who_is_missing(session, center, task)
         if wait:
             report_ends(session, center, [run], timeout, one=True)
 
@@ -54,6 +57,16 @@ def submit_task(ctx: typer.Context, task_type: TaskType, params: Params = "{}", 
     given = _params(params)
     with opened(ctx) as (session, center):
         session.out.done("Task submitted: {id}", {"id": center.submit(task_type, given, priority=priority), "task": task_type})
+        _tell_who_is_missing(session, center, task_type)
+
+
+def _tell_who_is_missing(session: Session, center: "SchedulerCenter", task: str) -> None:
+    """A Run that nobody can run waits; without a word it would look like one that runs soon."""
+    workers = center.stats()["workers"]
+    if not workers:
+        session.out.note("No worker is running; the Run waits for one: {program} serve")
+    elif not someone_knows(center, workers, task):
+        session.out.note("No running worker knows this task: restart the instance.")
 
 
 def _params(text: str) -> dict[str, Any]:
@@ -61,8 +74,10 @@ def _params(text: str) -> dict[str, Any]:
     try:
         source = sys.stdin.read() if text == "-" else Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
         params = json.loads(source)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise typer.BadParameter(f"{text[:80]}: {error}", param_hint="--params") from None
+    except ValueError as error:
+        raise typer.BadParameter(f"{text[:80]} is not JSON: {error}", param_hint="--params") from None
     if not isinstance(params, dict):
         raise typer.BadParameter(f'{source[:80]} is no JSON object; write it like {{"name": "value"}}', param_hint="--params")
     return params

@@ -9,6 +9,7 @@ from scheduler.cli.session import Session, opened
 from scheduler.cli.submit import submit
 from scheduler.core.clock import now_ms
 from scheduler.core.errors import UnknownTaskError
+from scheduler.observe.vocabulary import instant
 
 app = typer.Typer(help="What may run, and when.")
 app.command("run")(submit)
@@ -69,10 +70,10 @@ def next_(ctx: typer.Context, name: Name, count: Many = 5, after: After = "") ->
     schedule = session.settings.tasks[name].to_schedule(session.settings.scheduler)
     use_plugins(session.settings)
     after_ms = round(session.instant(after, "--after").timestamp() * 1000) if after else now_ms()
-    instants = [session.when(instant_ms) for instant_ms in (next_fires(trigger_of(schedule), after_ms, count) if schedule else ())]
+    instants = [session.when(ms) for ms in (next_fires(trigger_of(schedule), after_ms, count) if schedule else ())]
     if session.as_json:
         session.out.json(instants)
     elif instants:
-        typer.echo("\n".join(f"{instant:%Y-%m-%d %H:%M:%S %z}" for instant in instants))
+        typer.echo("\n".join(instant(moment) for moment in instants if moment))
     else:
         session.out.note("It never fires: it runs when it is submitted.")

@@ -20,6 +20,18 @@ def test_a_wrong_configuration(desk: Any) -> None:
     assert "env.yaml:2:" in result.stderr
 
 
+def test_in_chinese(desk: Any) -> None:
+    desk.write("env.yaml", "wbe: {}\nredis: {url: nonsense}\nweb: {port: 70000}\n")
+    said = desk("stats", "--lang", "zh", code=2).stderr
+    assert said.startswith("错误：" + str(desk.folder))
+    assert 'env.yaml:1:1: wbe: 未知的键 "wbe"；是不是 web？；此处可用的键：' in said
+    assert "redis.url 必须以其中之一开头：embedded" in said
+    assert "web.port 是 70000；它必须是 0 到 65535 的整数" in said
+    desk.configure()
+    assert "没有名为 'gret' 的任务；是不是 'greet'？；已知的有：greet, hold, twice" in desk("submit", "gret", "--lang", "zh", code=2).stderr
+    assert "nix 不是 JSON：" in desk("submit", "greet", "--params", "nix", "--lang", "zh", code=2).stderr
+
+
 def test_a_missing_configuration(desk: Any) -> None:
     assert "does not exist" in desk("-c", "nowhere.yaml", "stats", code=2).stderr
 

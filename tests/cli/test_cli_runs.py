@@ -1,6 +1,7 @@
 """``submit``, ``runs`` and ``dead``: from the request to the end, and what can be done on the way."""
 
 import json
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,7 +54,7 @@ def test_params_come_from_a_file_or_stdin(desk: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--params", "{who}"], "line 1 column 2"),
+        (["--params", "{who}"], "{who} is not JSON: Expecting property name enclosed in double quotes: line 1 column 2"),
         (["--params", "[1]"], "no JSON object"),
         (["--params", "@nowhere.json"], "No such file"),
         (["--delay", "soon"], "not a duration"),
@@ -82,6 +83,16 @@ def test_submit_and_wait(desk: Any, working: Any) -> None:
     assert "is still" in desk("submit", "hold", "--wait", "--timeout", "0.2", code=1).stderr
 
 
+def test_a_task_that_no_running_worker_knows_is_told_of(desk: Any, working: Any) -> None:
+    desk.write("plugins/later.py", "def run():\n    return 1\n")
+    desk.write("tasks.yaml", "tasks: {greet: {trigger: none}, later: {trigger: none}}")
+    assert desk("submit", "greet").stderr == ""
+    told = "No running worker knows this task: restart the instance.\n"
+    assert desk("submit", "later").stderr == told
+    assert desk("submit-task", "--task-type", "later").stderr == told
+    assert "请重启实例" in desk("submit", "later", "--lang", "zh").stderr
+
+
 def test_submit_task_speaks_as_older_scripts_expect(desk: Any) -> None:
     told = desk("submit-task", "--task-type", "greet", "--params", '{"who": "x"}', "--lang", "zh").stdout
     assert told.startswith("Task submitted: ")
@@ -101,6 +112,10 @@ def test_list_filters(desk: Any, working: Any) -> None:
     assert len(desk.json("runs", "list", "--limit", "1")) == 1
     table = desk("runs", "list").stdout
     assert "ValueError: no luck" in table
+    assert re.search(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0800 ", table)
+    chinese = desk("runs", "list", "--lang", "zh").stdout
+    assert {"成功", "死信", "出错"} <= set(chinese.split())
+    assert not {"succeeded", "dead", "error"} & set(chinese.split())
     assert "no such Runs" in desk("runs", "list", "--state", "skipped").stderr
     assert desk("runs", "list", "--state", "gone", code=2).stdout == ""
 
@@ -113,6 +128,7 @@ def test_show_has_the_traceback(desk: Any, working: Any) -> None:
     assert facts["error"]["type"] == "ValueError"
     assert facts["duration_ms"] >= 0
     assert facts["created"].endswith("+08:00")
+    assert re.search(r"^created: '?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \+0800'?$", text, re.MULTILINE)
 
 
 def test_an_unknown_run(desk: Any) -> None:
@@ -162,6 +178,7 @@ def test_cancel(desk: Any, working: Any) -> None:
     assert "cancelled" in desk("runs", "wait", run, code=1).stdout
     assert working.get_run(run).reason == "enough"
     assert desk("runs", "cancel", run).stdout == f"{run}: cancelled\n"
+    assert desk("runs", "cancel", run, "--lang", "zh").stdout == f"{run}: 已取消\n"
 
 
 def test_what_has_ended_cannot_be_cancelled(desk: Any, working: Any) -> None:
@@ -188,7 +205,7 @@ def test_wait_for_several(desk: Any, working: Any) -> None:
 
 
 def test_dead_letters(desk: Any, working: Any) -> None:
-    assert "no such Runs" in desk("dead", "list").stderr
+    assert desk("dead", "list").stderr == "No dead letters.\n"
     first, second = dead_run(desk), dead_run(desk)
     assert {run["id"] for run in desk.json("dead", "list", "--task", "twice")} == {first, second}
     assert desk.json("dead", "show", first)["state"] == "dead"

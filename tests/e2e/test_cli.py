@@ -118,7 +118,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 def test_the_first_day(place: Place) -> None:
     made = place.json("new", "plugin", "hello")
-    place.tasks(made["task"])
+    place.tasks("tasks:\n" + made["task"])
     assert place.json("check")["tasks"] == ["hello"]
     early = place.run("submit", "hello")
     assert "No worker is running" in early.stderr
@@ -164,7 +164,7 @@ def test_on_a_terminal(place: Place) -> None:
     service = place.start(stdout=theirs)
     os.close(theirs)
     try:
-        seen = read_until(ours, "Ctrl+C 等待")
+        seen = read_until(ours, "Ctrl-C：运行中")
         assert "\x1b[32m✓ 1 个正常" in seen
         place.run("submit", "wordy", "--wait")
         line = next(line for line in read_until(ours, "…").splitlines() if "成功" in line)
@@ -195,7 +195,7 @@ def test_a_second_ctrl_c_stops_at_once(place: Place) -> None:
     processes = family(service)
     service.send_signal(signal.SIGINT)
     assert service.stdout
-    until(lambda: "1 Runs may finish within 2.5 s" in service.stdout.readline(), "the word of the stop")
+    until(lambda: "1 at work may finish within 2.5 s" in service.stdout.readline(), "the word of the stop")
     service.send_signal(signal.SIGINT)
     assert service.wait(timeout=10) == 1
     assert "at once" in service.stdout.read()

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import timedelta, timezone
 from typing import Any
 
@@ -6,7 +7,9 @@ import pytest
 
 from scheduler.core.events import Event
 from scheduler.core.language import language
+from scheduler.core.states import Reason, State
 from scheduler.observe.console import BannerInfo, banner, format_event
+from scheduler.observe.vocabulary import word
 
 SHANGHAI = timezone(timedelta(hours=8))
 ERROR = json.dumps({"type": "ValueError", "message": "no data\nat all", "traceback": "…"})
@@ -78,7 +81,20 @@ def test_in_chinese_the_columns_hold_too() -> None:
     assert lines[0] == "10:03:07  ✓ 成功        data_sync  01jrun"
     assert lines[1] == "10:03:07  ⊘ 已取消      data_sync  01jrun"
     missed = event("missed", subject="s", reason="misfired", detail='{"count":2}')
-    assert str(format_event(missed, "zh", color=False)).endswith("misfired  2 次")
+    assert str(format_event(missed, "zh", color=False)).endswith("误点  2 次")
+
+
+def test_in_chinese_the_reasons_are_chinese_too_but_not_what_somebody_wrote() -> None:
+    dead = format_event(event("dead", reason="timed_out", detail=ERROR), "zh", color=False, zone=SHANGHAI)
+    assert dead == "10:03:07  ☠ 死信        data_sync  01jrun  超时  ValueError: no data\\nat all"
+    assert str(format_event(event("cancelled", reason="by ann"), "zh", color=False)).endswith("by ann")
+    assert str(format_event(event("paused", subject="gpu", task="", reason="queue"), "zh", color=False)).endswith("gpu  队列")
+
+
+@pytest.mark.parametrize("text", [*State, *Reason, "passed", "task", "queue", "schedule", "missed", "resumed"])
+def test_every_word_of_the_machine_has_its_chinese(text: str) -> None:
+    assert word(text, "zh") != text
+    assert word(text, "en") == text
 
 
 def test_colour_surrounds_symbol_and_word_alone() -> None:
@@ -114,6 +130,8 @@ INFO = BannerInfo(
     fires=[(1_785_031_387_000 + 60_000 * n, f"task{n}") for n in range(7)],
     addresses=["http://127.0.0.1:8400/", "http://127.0.0.1:8400/login?t=x"],
     zone=SHANGHAI,
+    grace_s=1.5,
+    program="python run.py",
 )
 
 
@@ -130,7 +148,7 @@ def test_the_banner_tells_all_on_one_screen() -> None:
         "          2026-07-26 10:07:07 +0800  task4",
         "  open    http://127.0.0.1:8400/",
         "          http://127.0.0.1:8400/login?t=x",
-        "  stop    Ctrl+C lets running work finish; twice stops at once",
+        "  stop    Ctrl-C: running work has 1.5 s, the rest starts over at the next start; twice: at once",
     ]
 
 
@@ -140,13 +158,14 @@ def test_an_empty_centre_in_chinese_and_colour() -> None:
     assert "\x1b[32m✓ 0 个正常\x1b[0m" in text
     assert "没有计划中的任务" in text
     assert "访问" not in text
-    assert "Ctrl+C" in text
+    assert "Ctrl-C：运行中的任务还有 2.5 秒" in text
 
 
 def test_many_broken_tasks_leave_room_for_the_rest() -> None:
     info = BannerInfo(name="x", version="1", store="adopted", store_url="", tasks=0, broken={f"t{n}": "bad" for n in range(20)})
     lines = banner(info, "en", color=False).splitlines()
     assert "          … and 12 more: scheduler check" in lines
+    assert "… and 12 more: python run.py check" in banner(replace(info, program="python run.py"), "en", color=False)
     assert len(lines) < 24
 
 

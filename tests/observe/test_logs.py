@@ -1,10 +1,12 @@
 import io
 import json
 import logging
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -63,6 +65,15 @@ def test_pretty_on_a_terminal_in_colour_unless_refused(monkeypatch: pytest.Monke
     LOG.warning("slow", extra={"seconds": 3})
     assert "\x1b[" not in stream.getvalue()
     assert "[warning  ] slow [plugins.data_sync] seconds=3" in stream.getvalue()
+
+
+def test_times_are_in_the_zone_that_was_given(tmp_path: Path) -> None:
+    stream = Terminal()
+    configure_logging(directory=tmp_path, stream=stream, zone=ZoneInfo("Asia/Kolkata"))
+    LOG.info("hello")
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0530", stream.getvalue())
+    (line,) = json_lines((tmp_path / "scheduler.log").read_text())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+05:30", line["timestamp"])
 
 
 def test_a_message_cannot_forge_a_line_or_drive_the_terminal() -> None:
