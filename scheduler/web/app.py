@@ -1,5 +1,6 @@
 """The FastAPI application: routes, and one form for every error."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -27,12 +28,25 @@ def build_app(center: "SchedulerCenter", vitals: Vitals, metrics: "Metrics", *, 
     app.add_middleware(Guard, loopback=loopback)
     app.include_router(probes.routes(center, vitals, metrics))
     app.include_router(jobs.routes(center))
+    app.add_api_route("/", partial(_index, app), tags=["operation"], summary="All paths")
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(JobLookupError, _unknown)
     app.add_exception_handler(RedisError, _store_away)
     app.add_exception_handler(StoreError, _store_away)
     app.add_exception_handler(RuntimeError, _not_running)
     return app
+
+
+def _index(app: FastAPI) -> dict[str, dict[str, str]]:
+    """What there is here: method and path of each request, and the first sentence about it."""
+    routes = app.openapi()["paths"]
+    return {
+        "paths": {
+            f"{method.upper()} {path}": about.get("description", about["summary"]).partition("\n")[0]
+            for path, methods in routes.items()
+            for method, about in methods.items()
+        }
+    }
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

@@ -188,6 +188,15 @@ def test_no_page_of_a_foreign_server(instance: Any, path: str) -> None:
     assert instance.http.get(path).status_code == 404
 
 
+def test_the_root_lists_what_there_is(instance: Any) -> None:
+    answer = instance.http.get("/")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    paths = answer.json()["paths"]
+    assert {"GET /", "GET /livez", "GET /readyz", "GET /healthz", "GET /metrics", "GET /scheduler/status"} <= paths.keys()
+    assert "POST /scheduler/jobs/{job_id}/pause" in paths
+    assert all(paths.values())
+
+
 def test_the_description_stays(instance: Any) -> None:
     assert instance.get("/openapi.json")["info"]["title"] == "Scheduling centre"
 

@@ -11,7 +11,7 @@ import redis
 from scheduler import __version__
 from scheduler.core.clock import monotonic
 
-GETS = ("/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/scheduler/status")
+GETS = ("/", "/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/scheduler/status")
 
 
 def connected(store: Any) -> redis.Redis:
