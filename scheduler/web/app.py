@@ -1,6 +1,5 @@
 """The FastAPI application: routes, and one form for every error."""
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -28,7 +27,12 @@ def build_app(center: "SchedulerCenter", vitals: Vitals, metrics: "Metrics", *, 
     app.add_middleware(Guard, loopback=loopback)
     app.include_router(probes.routes(center, vitals, metrics))
     app.include_router(jobs.routes(center))
-    app.add_api_route("/", partial(_index, app), tags=["operation"], summary="All paths")
+
+    @app.get("/", tags=["operation"])
+    def index() -> dict[str, dict[str, str]]:
+        """What there is here: each method and path, and a sentence about it."""
+        return {"paths": {**_described(app), "GET /openapi.json": "All of this for programs."}}
+
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(JobLookupError, _unknown)
     app.add_exception_handler(RedisError, _store_away)
@@ -37,15 +41,12 @@ def build_app(center: "SchedulerCenter", vitals: Vitals, metrics: "Metrics", *, 
     return app
 
 
-def _index(app: FastAPI) -> dict[str, dict[str, str]]:
-    """What there is here: method and path of each request, and the first sentence about it."""
-    routes = app.openapi()["paths"]
+def _described(app: FastAPI) -> dict[str, str]:
+    """``METHOD /path`` → the first line about it."""
     return {
-        "paths": {
-            f"{method.upper()} {path}": about.get("description", about["summary"]).partition("\n")[0]
-            for path, methods in routes.items()
-            for method, about in methods.items()
-        }
+        f"{method.upper()} {path}": about["description"].partition("\n")[0].replace("``", "")
+        for path, methods in app.openapi()["paths"].items()
+        for method, about in methods.items()
     }
 
 
