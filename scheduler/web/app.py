@@ -44,7 +44,7 @@ def build_app(center: "SchedulerCenter", vitals: Vitals, metrics: "Metrics", *, 
 def _described(app: FastAPI) -> dict[str, str]:
     """``METHOD /path`` → the first line about it."""
     return {
-        f"{method.upper()} {path}": about["description"].partition("\n")[0].replace("``", "")
+        f"{method.upper()} {path}": about.get("description", "").partition("\n")[0].replace("``", "")
         for path, methods in app.openapi()["paths"].items()
         for method, about in methods.items()
     }
