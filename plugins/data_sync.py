@@ -1,7 +1,7 @@
 """data_sync 数据同步: pull records page by page from an HTTP API or a database, and upsert them into SQLite.
 
 Copy this one for pages, progress, a clean stop, errors worth a retry against final ones, bad items that must not spoil the rest.
-It is written as a BaseTask to show the hooks; a plain ``run()`` function is just as good (see health_check.py).
+It is a BaseTask, for the hooks: ``module: data_sync:DataSyncTask`` in the task file. A plain ``run()`` does as well (health_check.py).
 """
 
 import json
@@ -40,13 +40,15 @@ Page = tuple[list[Any], int]  # the items, and how many there are in all (0: unk
 
 
 class DataSyncTask(BaseTask):
-    """The work of one attempt. ``module: data_sync:DataSyncTask`` in the task file uses it with all its hooks."""
+    """The work of one attempt: ``validate_params``, ``execute``, ``on_success`` or ``on_failure``, and ``cleanup`` always."""
 
-    def execute(self, source: str = "api", batch_size: int = 100, origin: str = "", database: str = str(DATABASE)) -> dict[str, Any]:
-        self.validate_params(source=source, batch_size=batch_size)
+    def execute(self, source: Source = "api", batch_size: int = 100, origin: str = "", database: str = str(DATABASE)) -> dict[str, Any]:
+        """``origin``: the URL of an API, a JSON file (its path or file:// URL; '': the sample orders), or the path of a SQLite database."""
         read = pages_of_api if source == "api" else pages_of_database
         seen = processed = 0
-        with closing(open_target(Path(database))) as target:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(database, timeout=30)) as target:
+            target.executescript(SCHEMA)
             for items, total in read(origin, batch_size):
                 processed += self._save(target, items)
                 seen += len(items)
@@ -79,38 +81,44 @@ class DataSyncTask(BaseTask):
 
 
 def run(source: Source = "api", batch_size: int = 100, origin: str = "", database: str = str(DATABASE)) -> dict[str, Any]:
-    """Sync ``origin`` (an API's URL, or the path of a SQLite file; '': the sample orders beside this file) into ``database``."""
-    return DataSyncTask().execute(source, batch_size, origin, database)
+    """The same without the hooks, for ``module: data_sync`` and for code that calls it by itself."""
+    task = DataSyncTask()
+    task.validate_params(source=source, batch_size=batch_size)
+    return task.execute(source, batch_size, origin, database)
 
 
-def pages_of_api(url: str, size: int) -> Iterator[Page]:
-    """``GET url?limit=…&offset=…`` until a page is empty. An answer is a list, or ``{"data": [...], "total": n}``."""
+def pages_of_api(origin: str, size: int) -> Iterator[Page]:
+    """``GET origin?limit=…&offset=…`` until a page is empty; a file is read once and cut into such pages."""
+    if not origin.startswith(("http://", "https://")):
+        items, _ = fetch(origin if "://" in origin else Path(origin or SAMPLE).resolve().as_uri())
+        yield from ((items[start : start + size], len(items)) for start in range(0, len(items), size))
+        return
     offset, previous = 0, None
     while True:
-        answer = fetch(url, size, offset) if url else json.loads(SAMPLE.read_text(encoding="utf-8"))[offset : offset + size]
-        items, total = (answer.get("data", []), answer.get("total", 0)) if isinstance(answer, dict) else (answer, 0)
+        items, total = fetch(f"{origin}{'&' if '?' in origin else '?'}{urlencode({'limit': size, 'offset': offset})}")
         if not items or items == previous:  # an API that ignores offset gives the same page for ever
             return
         yield items, total
         offset, previous = offset + len(items), items
 
 
-def fetch(url: str, size: int, offset: int) -> Any:
-    """One page. FatalError: asking again will not help. RetryableError: it may."""
-    if not url.startswith(("http://", "https://")):
-        raise FatalError(f"origin: {url} is no http(s) URL")
+def fetch(url: str) -> Page:
+    """What is there: a list, or ``{"data": [...], "total": n}``. FatalError: asking again will not help. RetryableError: it may."""
+    if not url.startswith(("http://", "https://", "file://")):
+        raise FatalError(f"origin: {url} is no http(s) URL, and no file")
     try:
-        page = f"{url}{'&' if '?' in url else '?'}{urlencode({'limit': size, 'offset': offset})}"
-        with urlopen(page, timeout=30) as response:  # noqa: S310 -- the scheme was checked above
-            return json.load(response)
+        with urlopen(url, timeout=30) as response:  # noqa: S310 -- the scheme was checked above
+            answer = json.load(response)
     except HTTPError as error:
         error.close()
         kind = RetryableError if error.code >= 500 or error.code in (408, 429) else FatalError
         raise kind(f"{url} answers {error.code} {error.reason}") from error
     except OSError as error:
-        raise RetryableError(f"{url} cannot be reached: {error}") from error
+        kind = FatalError if url.startswith("file:") else RetryableError
+        raise kind(f"{url} cannot be reached: {error}") from error
     except ValueError as error:
         raise FatalError(f"{url} does not answer with JSON: {error}") from error
+    return (answer.get("data", []), answer.get("total", 0)) if isinstance(answer, dict) else (answer, 0)
 
 
 def pages_of_database(path: str, size: int) -> Iterator[Page]:
@@ -129,13 +137,6 @@ def pages_of_database(path: str, size: int) -> Iterator[Page]:
 def transform(item: dict[str, Any]) -> dict[str, Any]:
     """A record of ours from an item of theirs; raises for one that cannot be used."""
     return {"id": item["id"], "name": item["name"].strip(), "amount": float(item.get("amount") or 0), "created_at": item.get("timestamp")}
-
-
-def open_target(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=30)
-    connection.executescript(SCHEMA)
-    return connection
 
 
 def update_stats(target: sqlite3.Connection, processed: int) -> None:

@@ -162,8 +162,30 @@ def test_data_sync_retries_a_dead_server_and_refuses_what_is_no_url(shipped: Shi
         bound.bind(("127.0.0.1", 0))
         with pytest.raises(RetryableError, match="cannot be reached"):
             shipped("data_sync")(origin=f"http://127.0.0.1:{bound.getsockname()[1]}", database=str(database))
-    with pytest.raises(FatalError, match="file:///etc/passwd is no http"):
-        shipped("data_sync")(origin="file:///etc/passwd", database=str(database))
+    with pytest.raises(FatalError, match=r"ftp://example\.org is no http"):
+        shipped("data_sync")(origin="ftp://example.org", database=str(database))
+
+
+@pytest.mark.parametrize("named", [str, Path.as_uri], ids=["path", "URL"])
+@pytest.mark.parametrize("wrapped", [False, True], ids=["list", "data"])
+def test_data_sync_reads_a_json_file_in_pages(
+    shipped: Shipped, database: Path, tmp_path: Path, attempt: Any, named: Callable[[Path], str], wrapped: bool
+) -> None:
+    items = [{"id": number, "name": f" order {number} ", "amount": number} for number in range(1, 6)] + [{"id": 6}]
+    origin = tmp_path / "订单 1.json"
+    origin.write_text(json.dumps({"data": items} if wrapped else items), encoding="utf-8")
+    with attempt.inside():
+        result = shipped("data_sync")(origin=named(origin), batch_size=4, database=str(database))
+    assert (result["processed_count"], result["skipped_count"]) == (5, 1)
+    assert [message for _, message in attempt.reports] == ["4 records", "6 records"]
+    assert rows(database, "SELECT name, amount FROM records ORDER BY id LIMIT 1") == [("order 1", 1.0)]
+
+
+def test_data_sync_knows_a_file_that_will_not_do(shipped: Shipped, database: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.json").write_text("no JSON")
+    for name, problem in {"none.json": "cannot be reached: .*No such file", "text.json": "does not answer with JSON"}.items():
+        with pytest.raises(FatalError, match=problem):
+            shipped("data_sync")(origin=str(tmp_path / name), database=str(database))
 
 
 def test_data_sync_reads_a_database_in_pages(shipped: Shipped, database: Path, tmp_path: Path) -> None:
@@ -197,6 +219,15 @@ def test_data_sync_works_as_a_class_with_hooks(shipped: Shipped, database: Path,
     caplog.set_level("INFO")
     assert shipped("data_sync:DataSyncTask")(database=str(database))["processed_count"] == 60
     assert "任务 DataSyncTask 执行成功" in caplog.text
+    with pytest.raises(FatalError):
+        shipped("data_sync:DataSyncTask")(origin="none.json", database=str(database))
+    assert "任务 DataSyncTask 执行失败" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_data_sync_as_it_is_shipped_shows_its_hooks(name: str) -> None:
+    tasks = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))["tasks"]
+    assert tasks["data_sync"]["module"] == "data_sync:DataSyncTask"
 
 
 # daily_report
