@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 
 
 @monitor_task("enhanced_data_process")  # its name in the metrics
-@rate_limit(max_calls=5, time_window=60)  # 每分钟最多5次: a sixth waits, it does not fail
+@rate_limit(max_calls=5, time_window=60)  # 每分钟5次: five at once, then one every 12 s; a Run over it waits, it does not fail
 @retry(max_attempts=3, delay=5, backoff="exponential", retry_on=[OSError])
 @timeout(300)  # 5分钟超时
 @log_execution()  # a line at the start and at the end

@@ -1,4 +1,4 @@
-"""@rate_limit: how many runs of a task may start within a window of time."""
+"""@rate_limit: how often a task may start."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,11 +13,12 @@ _SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "memor
 
 
 def rate_limit(max_calls: int, time_window: float | str, *, storage: str | None = None) -> Callable[[Function], Function]:
-    """At most ``max_calls`` per ``time_window`` (whole seconds, or a text such as ``"1m"``); several stacked must all hold.
+    """``max_calls`` per ``time_window`` (whole seconds, or a text such as ``"1m"``); several stacked must all hold.
 
-    In the centre the limit holds across all instances, and a Run over it waits without using up an attempt. Alone, it is a
-    sliding window in the memory of this process, one per decorated function, or in the Redis whose URL ``storage`` names, one per
-    function name, and a call over it raises RuntimeError.
+    In the centre it holds across all instances: 5 per minute is a burst of 5, then one start every 12 s (so the fullest minute has 9),
+    and a Run over it waits without using up an attempt. Alone, it is a sliding window, with at most 5 calls in any minute: in the
+    memory of this process, one per decorated function, or in the Redis whose URL ``storage`` names, one per function name. There a
+    call over it raises RuntimeError.
     """
     arguments.whole_number("rate_limit: max_calls", max_calls)
     window_s, rest = divmod(arguments.milliseconds("rate_limit: time_window", time_window, least=1000), 1000)

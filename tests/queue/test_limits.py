@@ -114,6 +114,19 @@ def test_a_burst_then_one_at_a_time(lab: Any) -> None:
         assert len(lab.take(50)) == 1
 
 
+def test_the_fullest_window_has_twice_the_limit_less_one(lab: Any) -> None:
+    lab.define("a", rates=((5, 60_000),))
+    lab.enroll()
+    submit_many(lab, 50)
+    started = []  # in each second
+    for _ in range(300):
+        started.append(len(lab.take(50)))
+        lab.pass_ms(1_000)
+        lab.sweep()
+    assert max(sum(started[first : first + 60]) for first in range(240)) == 2 * 5 - 1
+    assert sum(started[60:120]) == 5  # and once the burst is used up, the limit
+
+
 def test_what_is_not_used_is_saved_up_to_the_burst(lab: Any) -> None:
     lab.define("a", rates=((3, 60_000),))
     lab.enroll()
