@@ -53,7 +53,9 @@ def _json(h: Mapping[str, str], name: str) -> Any:
 
 
 def one_line(text: str) -> str:
-    """Without line breaks and tabs, which would break an event's line; in JSON they are only ever layout."""
+    """Without line breaks and tabs, which would break an event's line; in JSON they are only ever layout. And fit to be sent at all."""
+    if not text.isascii():
+        text = text.encode(errors="replace").decode()
     return text.translate(_BREAKS) if "\n" in text or "\t" in text else text
 
 

@@ -21,7 +21,7 @@ from scheduler.core.run import Claim, Settlement
 from scheduler.core.states import Reason, State
 from scheduler.core.task import Task
 from scheduler.worker import context
-from scheduler.worker.capture import holds_against, outcome_of_exception, outcome_of_result
+from scheduler.worker.capture import gated, holds_against, outcome_of_exception, outcome_of_result
 
 log = logging.getLogger("scheduler.worker")
 
@@ -40,13 +40,14 @@ class Layer(Protocol):
 class Attempt:
     """A claimed Run on its way through a slot. ``why`` is set when it was told to stop: the outcome that then holds."""
 
-    __slots__ = ("began", "claim", "deadline", "entered", "handle", "job", "stop", "task", "thread", "told_at", "why")
+    __slots__ = ("began", "claim", "deadline", "entered", "handle", "job", "over", "stop", "task", "thread", "told_at", "why")
 
     def __init__(self, claim: Claim, task: Task, job: Job) -> None:
         self.claim = claim
         self.task = task
         self.job = job
         self.stop = context.StopFlag()
+        self.over = False  # its end was told: what its code still does is nobody's business
         self.why: Outcome | None = None
         self.told_at = 0.0
         self.thread = 0
@@ -66,7 +67,7 @@ class Attempt:
 
 
 def prepare(claim: Claim, task: Task) -> Attempt:
-    """The attempt with its parameters merged: the task's own, then those it was submitted with."""
+    """The attempt with its parameters merged: the task's own, then those it was submitted with. ValueError where these are no JSON."""
     params = {**task.params, **json.loads(claim.params)} if claim.params else task.params
     fresh = task.isolation == "fresh" or task.gpu is not None or claim.losses >= FRESH_AFTER_LOSSES
     # Positional for speed: this is the hot path. The order is that of Job's fields.
@@ -88,13 +89,18 @@ def prepare(claim: Claim, task: Task) -> Attempt:
     return Attempt(claim, task, job)
 
 
+def unstarted(claim: Claim, task: Task) -> Attempt:
+    """The attempt of a claim that will not start: handed back, or refused for what it is."""
+    return Attempt(claim, task, Job(claim.id, claim.task, task.target, {}, claim.attempt, claim.token, None, None, None, False, {}))
+
+
 def enter(attempt: Attempt, layers: Sequence[Layer]) -> Outcome | None:
     """Enter the layers, outermost first; a closed gate is the outcome of an attempt that never started."""
     for layer in layers:
         try:
             attempt.job = layer.enter(attempt.job)
         except GateClosedError as gate:
-            return Outcome(Kind.GATED, reason=gate.reason, retry_after_ms=gate.retry_after_ms)
+            return gated(gate)
         except Exception as error:  # the store is away, a driver hangs: no fault of the Run
             log.warning("%s cannot start yet: %s", attempt.job.task, error)
             return Outcome(Kind.GATED, reason=Reason.NOT_READY, retry_after_ms=NOT_READY_MS)

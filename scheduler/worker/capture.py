@@ -8,10 +8,14 @@ from types import TracebackType
 
 from scheduler.core.errors import GateClosedError, PluginError
 from scheduler.core.outcome import OK, Error, Kind, Outcome
+from scheduler.core.states import Reason
 
 RESULT_LIMIT = 256 * 1024  # bytes of UTF-8 JSON
 MESSAGE_LIMIT = 4 * 1024
 TRACEBACK_LIMIT = 32 * 1024
+REASON_LIMIT = 200
+GATE_MS = 1_000  # where a gate does not say for how long it is closed
+LEAST_GATE_MS = 20  # a gate that is asked again at once, again and again, would keep the store from all else
 
 _JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 _OUR_FOLDER = str(Path(__file__).parent)
@@ -37,13 +41,21 @@ def outcome_of_result(value: object) -> Outcome:
 def outcome_of_exception(error: BaseException) -> Outcome:
     """What ``run()`` raised, as bounded text. A closed gate is GATED, a plugin that cannot be loaded is REFUSED."""
     if isinstance(error, GateClosedError):
-        return Outcome(Kind.GATED, reason=error.reason, retry_after_ms=error.retry_after_ms)
+        return gated(error)
     try:
         kind = Kind.REFUSED if isinstance(error, PluginError) else Kind.ERROR
         bases = tuple(base.__name__ for base in type(error).__mro__[:-1])
         return Outcome(kind, error=Error(_name(error), _message(error), _traceback(error), bases))
     except MemoryError:
         return _OUT_OF_MEMORY
+
+
+def gated(gate: GateClosedError) -> Outcome:
+    """A gate was closed; a user's own may give anything as reason and time."""
+    try:
+        return Outcome(Kind.GATED, reason=_cut(str(gate.reason), REASON_LIMIT), retry_after_ms=max(LEAST_GATE_MS, int(gate.retry_after_ms)))
+    except Exception:
+        return Outcome(Kind.GATED, reason=Reason.NOT_READY, retry_after_ms=GATE_MS)
 
 
 def outcome_of_death(exit_code: int, peak_bytes: int) -> Outcome:
@@ -58,6 +70,11 @@ def outcome_of_death(exit_code: int, peak_bytes: int) -> Outcome:
 def crashed(how: str) -> Outcome:
     """The outcome of an attempt whose own process failed it."""
     return _outcome(Kind.CRASHED, "Crashed", how)
+
+
+def refused(error: Exception) -> Outcome:
+    """The outcome of an attempt that could not start for what the Run itself is."""
+    return Outcome(Kind.REFUSED, error=Error(_name(error), _message(error)))
 
 
 def lost(why: str) -> Outcome:

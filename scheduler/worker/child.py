@@ -25,6 +25,7 @@ from scheduler.worker.footprint import Footprint
 from scheduler.worker.wire import LineBuffer, outcome_fields, pack
 
 MAX_RUNS = 200  # then a new process takes over: leaks of plugins stay bounded
+OVERDUE_S = 1.0  # past its deadline a Run is ended by the kernel, if the worker is too busy to do it
 PROGRESS_S = 0.1  # between two reports; the newest of a burst is sent at the end
 
 
@@ -136,7 +137,7 @@ class Child:
         current_attempt.set((job.attempt, job.max_attempts))
         try:
             func = self._open_resolver()(job.target)
-            with _term_raises():
+            with _term_raises(), _alarm(job.timeout_ms):
                 value = func(**job.params)
                 if isinstance(value, CoroutineType):
                     import asyncio  # 50 ms that plain functions need not pay
@@ -162,6 +163,19 @@ def _term_raises() -> Iterator[None]:
     finally:
         if signal.getsignal(signal.SIGTERM) is _raise_terminated:  # else it is the Run's own
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def _alarm(timeout_ms: int | None) -> Iterator[None]:
+    """SIGALRM ends the process by itself: nobody's interpreter has to be free for it."""
+    if timeout_ms is None:
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, timeout_ms / 1000 + OVERDUE_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _raise_terminated(*_: object) -> NoReturn:

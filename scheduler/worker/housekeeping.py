@@ -32,7 +32,7 @@ class Progress:
 
     def report(self, run: str, token: int, percent: int, message: str) -> None:
         with self._lock:
-            self._news[run] = (token, percent, message)
+            self._news[run] = (token, percent, message.encode(errors="replace").decode())
 
     def last(self, run: str) -> tuple[int, int, str] | None:
         """What is still unpublished of a Run that is over."""

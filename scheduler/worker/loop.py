@@ -14,18 +14,21 @@ from contextlib import suppress
 from random import Random
 
 from scheduler.core.clock import perf_counter
-from scheduler.core.outcome import Error, Kind, Outcome
+from scheduler.core.errors import UnknownTaskError
+from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.ports import Free, Wake, WorkerQueue
 from scheduler.core.run import Claim, Settlement
 from scheduler.core.task import Task
 from scheduler.worker import attempt as pipeline
 from scheduler.worker.attempt import Attempt
 from scheduler.worker.baton import Baton, Seat
+from scheduler.worker.capture import refused
 from scheduler.worker.pace import Pace
 from scheduler.worker.slots import Limits, Means, Slots
 
 log = logging.getLogger("scheduler.worker")
 
+MOST_BYTES = 1_000_000  # of results and errors in one turn
 WAIT_S = 4  # an idle worker looks at the queue at least this often, woken or not
 
 
@@ -46,6 +49,8 @@ class Worker:
         self._random = Random()
         self._pace = Pace()
         self._inbox: deque[Claim] = deque()  # claimed, waiting for a thread
+        self._new: deque[Claim] = deque()  # claimed, and meant for a process or the event loop
+        self._starting: set[str] = set()  # on their way from there into a slot, which may take long: plugins are imported, gates asked
         self._ended: deque[Settlement] = deque()
         self._unsure: tuple[str, list[Settlement]] | None = None  # a turn whose reply has not come yet
         self._turns = 0
@@ -100,14 +105,17 @@ class Worker:
     def held(self) -> set[str]:
         """Ids of the Runs this worker believes it holds, settled ones included until the queue has heard of them."""
         unsure = self._unsure[1] if self._unsure else []
-        waiting = {claim.id for claim in list(self._inbox)}
-        return self.slots.held() | waiting | {settlement.id for settlement in [*unsure, *list(self._ended)]}
+        waiting = {claim.id for claim in [*list(self._inbox), *list(self._new)]}
+        return self.slots.held() | waiting | self._starting | {settlement.id for settlement in [*unsure, *list(self._ended)]}
 
     # ── The conductor ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _conduct(self, seat: Seat) -> None:
         while not self._closed:
-            while (claim := self._next_claim()) is not None:
+            while (claim := self._next(self._new)) is not None:
+                if not self._start_elsewhere(seat, claim):
+                    return
+            while (claim := self._next(self._inbox) if self.slots.free().default else None) is not None:
                 if not self._run_in_place(seat, claim):
                     return
             if not self._turn():
@@ -117,12 +125,14 @@ class Worker:
         self._mouth.close()
         self._left.set()
 
-    def _next_claim(self) -> Claim | None:
-        """The next of the inbox, if a thread may take it; ``drain`` may empty the inbox at the same time."""
-        if not self._inbox or not self.slots.free().default:
+    def _next(self, claims: deque[Claim]) -> Claim | None:
+        """The first of ``claims``, held until it is in a slot; ``drain`` may empty them at the same time."""
+        if not claims:
             return None
         with suppress(IndexError):
-            return self._inbox.popleft()
+            claim = claims.popleft()
+            self._starting.add(claim.id)
+            return claim
         return None
 
     def _turn(self) -> bool:
@@ -133,7 +143,7 @@ class Worker:
         free = self._free()
         if self._unsure is None:
             self._turns += 1
-            self._unsure = (str(self._turns), [self._ended.popleft() for _ in range(len(self._ended))])
+            self._unsure = (str(self._turns), self._take_ended())
         nonce, settlements = self._unsure
         if not settlements and not any(free):
             self._unsure = None
@@ -151,9 +161,19 @@ class Worker:
             return False
         for claim in turn.claims:
             self._accept(claim)
+        if self.draining:  # it began while we were asking
+            self._hand_back_inbox()
         self._tell_idle()
         # Only a turn that claimed nothing has entered us among the idle: sleeping after another would miss the next wake-up.
         return bool(turn.claims or self._ended)
+
+    def _take_ended(self) -> list[Settlement]:
+        """What has ended, as far as it fits into one conversation: a batch that never gets through would keep all of it for ever."""
+        taken, size = list[Settlement](), 0
+        while self._ended and size < MOST_BYTES:
+            taken.append(self._ended.popleft())
+            size += len(taken[-1].result) + len(taken[-1].error)
+        return taken
 
     def _free(self) -> Free:
         if self.draining or self._closed or self.fenced:
@@ -190,6 +210,7 @@ class Worker:
         log.error("worker %s lost its lease; its Runs belong to others now", self.name)
         self.fenced = True
         self._inbox.clear()
+        self._new.clear()
         self._ended.clear()
         self.abort(Outcome(Kind.LOST))
 
@@ -205,33 +226,57 @@ class Worker:
     # ── Runs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _accept(self, claim: Claim) -> None:
-        """Give a claimed Run its kind of slot; threads take theirs from the inbox."""
+        """Sort a claimed Run by its kind of slot."""
         task = self._tasks.get(claim.task)
         if task is None:
-            unknown = Outcome(Kind.REFUSED, error=Error("UnknownTask", f"this worker does not know the task {claim.task!r}"))
-            self._on_end(pipeline.prepare(claim, Task(name=claim.task, target="")), unknown)
+            unknown = UnknownTaskError(f"this worker does not know the task {claim.task!r}")
+            self._on_end(pipeline.unstarted(claim, Task(name=claim.task, target="")), refused(unknown))
         elif task.slot == "default" and claim.losses < pipeline.FRESH_AFTER_LOSSES:
             self._inbox.append(claim)
         else:
-            self.slots.start_elsewhere(claim, task)
+            self._new.append(claim)
+
+    def _start_elsewhere(self, seat: Seat, claim: Claim) -> bool:
+        """Start it in a process or as a coroutine; whether this thread still holds the baton afterwards."""
+        self._begin()
+        if (attempt := self._prepare(claim)) is not None:
+            self.slots.start_elsewhere(attempt)
+        self._starting.discard(claim.id)
+        return self._baton.end(seat)
 
     def _run_in_place(self, seat: Seat, claim: Claim) -> bool:
         """Run in this thread; whether it still holds the baton afterwards."""
-        task = self._tasks[claim.task]
-        attempt = self.slots.prepare(claim, task)
-        if attempt is None:
-            return True
+        self._begin()
+        if (attempt := self._prepare(claim)) is None:
+            self._starting.discard(claim.id)
+            return self._baton.end(seat)
         self.slots.enter_thread(attempt)
-        if self._pace.lasts(task.name):
+        self._starting.discard(claim.id)
+        if self._pace.lasts(claim.task):
             self._baton.pass_on(seat)
-        else:
-            self._baton.begin()
-            if not self.busy.is_set():
-                self.busy.set()
         outcome = self.slots.call_here(attempt)
         holds = self._baton.end(seat)
         self.slots.leave_thread(attempt, outcome)
         return holds
+
+    def _begin(self) -> None:
+        """What this thread does now may last: then the ticker lets another one conduct."""
+        self._baton.begin()
+        if not self.busy.is_set():
+            self.busy.set()
+
+    def _prepare(self, claim: Claim) -> Attempt | None:
+        """The attempt, ready to start; None when it has ended before that: a gate is closed, its params are no JSON, we stop."""
+        task = self._tasks[claim.task]
+        try:
+            attempt = self.slots.prepare(claim, task)
+        except Exception as error:
+            self._on_end(pipeline.unstarted(claim, task), refused(error))
+            return None
+        if attempt is not None and (self.draining or self.fenced):
+            self.slots.hand_back(attempt)
+            return None
+        return attempt
 
     def _on_end(self, attempt: Attempt, outcome: Outcome) -> None:
         """Any thread: an attempt has ended."""
@@ -246,7 +291,8 @@ class Worker:
                 self._poke()
 
     def _hand_back_inbox(self) -> None:
-        with suppress(IndexError):
-            while True:
-                claim = self._inbox.popleft()
-                self._on_end(pipeline.prepare(claim, self._tasks[claim.task]), Outcome(Kind.HANDED_BACK))
+        for claims in (self._inbox, self._new):
+            with suppress(IndexError):
+                while True:
+                    claim = claims.popleft()
+                    self._on_end(pipeline.unstarted(claim, self._tasks[claim.task]), Outcome(Kind.HANDED_BACK))

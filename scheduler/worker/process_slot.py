@@ -278,7 +278,7 @@ class ProcessSlot:
         data = os.read(self._output, _CHUNK)
         if not data:
             self._poll.unregister(self._output)
-        elif self._ticket:
+        elif self._ticket and not self._ticket.over.is_set():
             self._ticket.printed += len(data)
             self._terms.on_output(self._ticket.job.run, data)
             if self._ticket.printed > self._terms.output_cap:

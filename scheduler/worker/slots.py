@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from scheduler.core.clock import monotonic
-from scheduler.core.outcome import Error, Kind, Outcome
+from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.ports import Free, Handle, Job, Resolver
 from scheduler.core.run import Claim
 from scheduler.core.task import Task
@@ -15,7 +15,7 @@ from scheduler.worker import attempt as pipeline
 from scheduler.worker import context
 from scheduler.worker.attempt import Attempt, Layer
 from scheduler.worker.baton import interrupt
-from scheduler.worker.capture import timed_out
+from scheduler.worker.capture import outcome_of_exception, timed_out
 from scheduler.worker.context import RunContext
 
 OVERRUN_S = 0.3  # between asking a thread to stop at its deadline and giving it up
@@ -54,9 +54,10 @@ class Slots:
         self.stuck = 0  # threads that were given up and have not come back, and loops that were blocked
         self._means = means
         self._on_end = on_end
-        self._threads: dict[str, Attempt] = {}
-        self._processes: dict[str, Attempt] = {}
-        self._asyncio: dict[str, Attempt] = {}
+        # Attempts, not Runs: the code of one that was given up may come to its end while the next is at work.
+        self._threads: set[Attempt] = set()
+        self._processes: set[Attempt] = set()
+        self._asyncio: set[Attempt] = set()
 
     # ── Starting ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -76,16 +77,21 @@ class Slots:
         return attempt
 
     def context(self, attempt: Attempt) -> RunContext:
-        claim = attempt.claim
-        report = partial(self._means.report, claim.id, claim.token)
-        return RunContext(attempt.job, report, attempt.stop, partial(self._means.open_output, claim.id, claim.attempt))
+        return RunContext(attempt.job, partial(self._report, attempt), attempt.stop, partial(self._open_output, attempt))
+
+    def _report(self, attempt: Attempt, percent: int, message: str) -> None:
+        if not attempt.over:
+            self._means.report(attempt.claim.id, attempt.claim.token, percent, message)
+
+    def _open_output(self, attempt: Attempt) -> Callable[[bytes], None]:
+        return _discard if attempt.over else self._means.open_output(attempt.claim.id, attempt.claim.attempt)
 
     def call_here(self, attempt: Attempt) -> Outcome:
         """Run the user's function in this thread."""
         try:
             func = self._means.resolve(attempt.task.target)
-        except Exception as error:
-            return _broken(error)
+        except Exception as error:  # a plugin that is broken is REFUSED; this process may also be short of something
+            return outcome_of_exception(error)
         return pipeline.call(attempt, func, self.context(attempt))
 
     def enter_thread(self, attempt: Attempt) -> None:
@@ -94,7 +100,7 @@ class Slots:
 
     def leave_thread(self, attempt: Attempt, outcome: Outcome) -> None:
         """The thread has come to its end; a Run that was given up before is discarded."""
-        known = self._threads.pop(attempt.claim.id, None) is not None
+        known = _took_out(self._threads, attempt)
         if attempt.deadline is not None:
             self._means.announce(self.nearest_deadline())
         if known:
@@ -102,11 +108,13 @@ class Slots:
         else:
             self.stuck -= 1
 
-    def start_elsewhere(self, claim: Claim, task: Task) -> None:
+    def hand_back(self, attempt: Attempt) -> None:
+        """It was prepared, and will not start."""
+        self._end(attempt, _HANDED_BACK)
+
+    def start_elsewhere(self, attempt: Attempt) -> None:
         """Start an attempt in a process or as a coroutine."""
-        attempt = self.prepare(claim, task)
-        if attempt is None:
-            return
+        task = attempt.task
         process = task.slot != "asyncio" or attempt.job.fresh
         table = self._processes if process else self._asyncio
         self._add(table, attempt)
@@ -117,7 +125,7 @@ class Slots:
             else:
                 handle = self._means.start_async(attempt, self._means.resolve(task.target), self.context(attempt), done)
         except Exception as error:
-            done(_broken(error))
+            done(outcome_of_exception(error))
             return
         attempt.handle = handle
         if attempt.why is not None:  # told to stop before it had a handle
@@ -125,19 +133,20 @@ class Slots:
         elif attempt.stop.on:
             handle.ask(_HANDED_BACK)
 
-    def _add(self, table: dict[str, Attempt], attempt: Attempt) -> None:
-        table[attempt.claim.id] = attempt
+    def _add(self, table: set[Attempt], attempt: Attempt) -> None:
+        table.add(attempt)
         if attempt.deadline is not None and table is not self._processes:
             self._means.announce(self.nearest_deadline())
 
-    def _ended(self, table: dict[str, Attempt], attempt: Attempt, outcome: Outcome) -> None:
-        if table.pop(attempt.claim.id, None) is not None:
+    def _ended(self, table: set[Attempt], attempt: Attempt, outcome: Outcome) -> None:
+        if _took_out(table, attempt):
             self._end(attempt, pipeline.final(attempt, outcome))
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         if attempt.entered:
             with context.inside(self.context(attempt)):
                 pipeline.leave(attempt, outcome)
+        attempt.over = True
         self._means.close_output(attempt.claim.id)
         self._on_end(attempt, outcome)
 
@@ -146,14 +155,14 @@ class Slots:
     def tick(self) -> None:
         """Stop threads and coroutines that are over their deadline; give up those that do not listen."""
         now = monotonic()
-        for attempt in list(self._threads.values()):
+        for attempt in list(self._threads):
             if attempt.why is None and attempt.deadline is not None and now >= attempt.deadline:
                 attempt.tell(timed_out(attempt.task.name, attempt.task.timeout_ms))
             elif attempt.why is not None:
                 patience = OVERRUN_S if attempt.why.kind is Kind.TIMED_OUT else GIVE_UP_S
                 if now - attempt.told_at > patience:
                     self._give_up(attempt, attempt.why)
-        for attempt in list(self._asyncio.values()):
+        for attempt in list(self._asyncio):
             self._tick_coroutine(attempt, now)
 
     def _tick_coroutine(self, attempt: Attempt, now: float) -> None:
@@ -167,7 +176,7 @@ class Slots:
 
     def nearest_deadline(self) -> float:
         """Monotonic time at which the first Run in this very process should be over; inf when none has a deadline."""
-        here = [*self._threads.values(), *self._asyncio.values()]
+        here = [*self._threads, *self._asyncio]
         return min((attempt.deadline for attempt in here if attempt.deadline is not None), default=float("inf"))
 
     def cancel(self, told: Mapping[str, str]) -> None:
@@ -187,7 +196,7 @@ class Slots:
         """End all: kill processes, cancel coroutines, give threads up."""
         for attempt in self._all():
             attempt.tell(why)
-        for attempt in list(self._threads.values()):
+        for attempt in list(self._threads):
             self._give_up(attempt, why)
 
     def held(self) -> set[str]:
@@ -195,14 +204,23 @@ class Slots:
 
     def _give_up(self, attempt: Attempt, why: Outcome) -> None:
         """Settle a Run whose thread does not listen; its late result is discarded."""
-        if self._threads.pop(attempt.claim.id, None) is not None:
+        if _took_out(self._threads, attempt):
             self.stuck += 1
             interrupt(attempt.thread)  # a loop in Python can still be broken; a call into C cannot
             self._end(attempt, why)
 
     def _all(self) -> list[Attempt]:
-        return [*self._threads.values(), *self._processes.values(), *self._asyncio.values()]
+        return [*self._threads, *self._processes, *self._asyncio]
 
 
-def _broken(error: Exception) -> Outcome:
-    return Outcome(Kind.REFUSED, error=Error(type(error).__name__, str(error)))
+def _took_out(table: set[Attempt], attempt: Attempt) -> bool:
+    """Whether it was still there: of those who see its end, one is the first."""
+    try:
+        table.remove(attempt)
+    except KeyError:
+        return False
+    return True
+
+
+def _discard(_: bytes) -> None:
+    """Where output goes that comes after the end."""

@@ -85,6 +85,13 @@ def test_cancel_ends_what_does_not_listen(bench: Any, target: str) -> None:
     assert started.took_s < 2
 
 
+@pytest.mark.parametrize("target", ["spin", "regex", "hold_the_gil"])
+def test_a_deadline_holds_though_nobody_has_time_to_enforce_it(make_bench: Any, target: str) -> None:
+    started = make_bench(patience=Patience(deadline_term_ms=60_000, deadline_kill_ms=60_000)).start(f"hostile:{target}", timeout_ms=100)
+    assert started.outcome().kind is Kind.TIMED_OUT
+    assert started.took_s < 3
+
+
 @pytest.mark.parametrize("target", ["hold", "hold_as_coroutine"])
 def test_what_a_run_holds_is_released_before_it_is_killed(make_bench: Any, tmp_path: Path, wait_until: Any, target: str) -> None:
     bench = make_bench(patience=Patience(term_ms=0, kill_ms=20_000))

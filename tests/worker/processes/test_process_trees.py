@@ -210,13 +210,18 @@ def worker(pids: Path, copy: str = "") -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[3])
 
 
+def whole_family(process: Any) -> list[int]:
+    """The fork server, both Runs and the daemon of one; [] until all are there."""
+    family = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    return family if len(family) >= 4 else []
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_outlives_a_worker_that_dies(tmp_path: Path, wait_until: Any, is_alive: Any, number: int) -> None:
     pids = tmp_path / "pids"
     with worker(pids) as process:
         wait_until(lambda: numbers(pids))
-        family = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
-        assert len(family) >= 4
+        family = wait_until(lambda: whole_family(process))
         process.send_signal(number)
     wait_until(lambda: not [pid for pid in family if is_alive(pid)], 2.0)
 
