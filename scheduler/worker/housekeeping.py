@@ -63,10 +63,10 @@ class Housekeeper:
     def step(self) -> None:
         try:
             self.flush()
-            if self._rounds % CHECK_EVERY == 0:
-                self._check()
-                self._learner.step()
             self._rounds += 1
+            if self._rounds % CHECK_EVERY == 1:
+                self._learner.step()
+                self._check()
         except Exception as error:
             log.debug("housekeeping: %s", error)  # the store is away; the conductor says so
 
@@ -81,7 +81,7 @@ class Housekeeper:
         told, held = self._queue.cancels(self._worker.name)
         if told:
             self._worker.cancel(told)
-        unknown = set(held) - self._worker.held()
+        unknown = set() if self._worker.is_asking else set(held) - self._worker.held()
         forgotten = unknown & self._unknown
         self._unknown = unknown - forgotten
         if forgotten:

@@ -108,6 +108,11 @@ class Worker:
         waiting = {claim.id for claim in [*list(self._inbox), *list(self._new)]}
         return self.slots.held() | waiting | self._starting | {settlement.id for settlement in [*unsure, *list(self._ended)]}
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether a turn is under way: what it has claimed is known to the queue alone until the reply comes."""
+        return self._unsure is not None
+
     # ── The conductor ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _conduct(self, seat: Seat) -> None:
