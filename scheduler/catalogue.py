@@ -1,14 +1,16 @@
 """The catalogue: what the configuration, the plugins and the triggers say together. A broken plugin is one broken task."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from scheduler.core.errors import ConfigError, PluginError, SchedulerError
+from scheduler.core.nearest import did_you_mean
 from scheduler.core.task import Schedule, Task
 from scheduler.plugins.loader import find, parse_target, use_folder
 from scheduler.plugins.params import check_params
 from scheduler.plugins.probe import Probe, probe
 from scheduler.settings import Settings, TaskEntry
+from scheduler.settings.task import key_parts
 from scheduler.triggers import TriggerError, build_trigger
 from scheduler.triggers.trigger import BuiltTrigger
 
@@ -51,8 +53,8 @@ def _add(catalogue: Catalogue, entry: TaskEntry, found: Probe, settings: Setting
         _check_trigger(entry, schedule)
     if not found.ok:
         raise PluginError(found.error)
-    if wrong := check_params(found, entry.config.params, complete=schedule is not None):
-        raise PluginError(f"{entry.where('params')}: {'; '.join(wrong)}")
+    if wrong := list(_misfits(entry, found, scheduled=schedule is not None)):
+        raise PluginError("; ".join(wrong))
     task = entry.to_task(found.target, found.marks, found.version)
     if task.executor == "ray":
         raise PluginError(f"{entry.where('executor')}: executor ray comes with a later version; allowed are default, processpool, asyncio")
@@ -62,6 +64,21 @@ def _add(catalogue: Catalogue, entry: TaskEntry, found: Probe, settings: Setting
     catalogue.warnings += [f"{entry.name}: {warning}" for warning in (*found.warnings, *soft_limits(task))]
     if schedule is not None:
         catalogue.schedules[entry.name] = schedule
+
+
+def _misfits(entry: TaskEntry, found: Probe, *, scheduled: bool) -> Iterator[str]:
+    """What of the params and the concurrency key does not fit the signature; a fire has no params but the task's own."""
+    params = entry.config.params
+    apart = {name: check_params(found, {name: value}, complete=False) for name, value in params.items()}
+    yield from (f"{entry.where('params', name)}: {wrong}" for name, told in apart.items() for wrong in told)
+    if missing := [wrong for wrong in check_params(found, params, complete=scheduled) if [wrong] not in apart.values()]:
+        yield f"{entry.where('params')}: {'; '.join(missing)}"
+    takes = {parameter.name for parameter in found.signature}
+    for name in filter(None, (name for _, name in key_parts(entry.config.concurrency_key or ""))):
+        if name not in takes and not any(parameter.kind == "var_keyword" for parameter in found.signature):
+            yield f"{entry.where('concurrency_key')}: {found.target} has no parameter {name!r}{did_you_mean(name, takes)}"
+        elif scheduled and name not in params:
+            yield f"{entry.where('concurrency_key')}: a fire has no parameter {name!r}: give it under params"
 
 
 def _as_coroutine(task: Task) -> Task:

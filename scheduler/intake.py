@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from string import Formatter
 from typing import Any, Self
 
 from scheduler.core.errors import ConflictError, ParamsError
@@ -15,6 +14,7 @@ from scheduler.core.run import Submission
 from scheduler.core.task import Schedule, Task
 from scheduler.core.units import duration_ms
 from scheduler.queue import RunQueue
+from scheduler.settings.task import key_parts
 
 MAX_PARAMS_BYTES = 64 * 1024
 MAX_DEPTH = 32
@@ -152,19 +152,13 @@ def concurrency_key(task: Task, params: Mapping[str, Any]) -> str:
     if not task.concurrency_key:
         return ""
     merged = {**task.params, **params}
-    parts = []
-    for text, name, _, _ in Formatter().parse(task.concurrency_key):
-        parts.append(text)
-        if name is not None:
-            parts.append(_param(task, name, merged))
-    return hashlib.sha256(key.encode()).hexdigest()[:16] if len(key := "".join(parts)) > 64 or not key.isprintable() else key
-
-
-def _param(task: Task, name: str, params: Mapping[str, Any]) -> str:
-    key = name.removeprefix("params.")
-    if key not in params:
-        raise ParamsError(f"concurrency_key of {task.name} needs the parameter {key!r}, which was not given")
-    return str(params[key])
+    try:
+        key = "".join(text + ("" if name is None else str(merged[name])) for text, name in key_parts(task.concurrency_key))
+    except KeyError as error:
+        raise ParamsError(f"concurrency_key of {task.name} needs the parameter {error}, which was not given") from error
+    except ValueError as error:
+        raise ParamsError(f"concurrency_key of {task.name}, {task.concurrency_key!r}, cannot be filled in: {error}") from error
+    return hashlib.sha256(key.encode()).hexdigest()[:16] if len(key) > 64 or not key.isprintable() else key
 
 
 def _depth(value: Any, level: int = 1) -> float:

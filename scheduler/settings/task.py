@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
+from string import Formatter
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationInfo
@@ -80,12 +81,30 @@ def _task(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def key_parts(template: str) -> list[tuple[str, str | None]]:
+    """A concurrency key as texts, each with the parameter that follows; ValueError for any braces but ``{params.NAME}`` or ``{NAME}``."""
+    parts = list(Formatter().parse(template))
+    if any(
+        spec or conversion or not re.fullmatch(rf"(?:params\.)?{_WORD}", name) for _, name, spec, conversion in parts if name is not None
+    ):
+        raise ValueError("braces around something else than params.NAME")
+    return [(text, name and name.removeprefix("params.")) for text, name, _, _ in parts]
+
+
+def _key(value: str) -> str:
+    with suppress(ValueError):
+        key_parts(value)
+        return value
+    raise ValueError("may have braces only as {params.NAME}, where the parameter NAME of the Run is filled in")
+
+
 _OneRate: Any = Annotated[str, Field(pattern=f"^{_RATE}$")] | RateLimitConfig
 RateLimits = Annotated[
     tuple[Annotated[RateLimitConfig, BeforeValidator(_rate)], ...],
     BeforeValidator(_listed, json_schema_input_type=_OneRate | list[_OneRate] | None),
 ]
 Tasks = Annotated[tuple[Annotated[Filled, AfterValidator(_task)], ...], BeforeValidator(names, json_schema_input_type=str | list[str])]
+ConcurrencyKey = Annotated[Filled, AfterValidator(_key)]
 Module = Annotated[
     str, text_like(rf"{_WORD}(?:\.{_WORD})*(?::{_WORD})?", "must be a module, pkg.mod, or a function in it, pkg.mod:function")
 ]
@@ -142,7 +161,7 @@ class Policy(Section):
     coalesce: Flag | None = None
     catch_up_max: Annotated[int, number(1, 100_000)] = 100
     """With misfire: run_all, at most so many missed instants run."""
-    concurrency_key: Filled | None = None
+    concurrency_key: ConcurrencyKey | None = None
     """Runs with the same key share max_instances, for example "{params.tenant}"."""
     gpu: GpuConfig | None = None
     memory_limit: Size | None = None

@@ -1,5 +1,6 @@
 """What the configuration, the plugins and the triggers say together, and how their mistakes read."""
 
+import re
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def test_params_that_do_not_fit_are_told_with_their_place(desk: Any) -> None:
               cuont: 3
         """
     broken = desk.center(tasks).catalogue.broken["typed"]
-    assert broken.startswith(f"{desk.folder}/tasks.yaml:4:5: unknown parameter 'cuont'")
+    assert broken.startswith(f"{desk.folder}/tasks.yaml:5:14: unknown parameter 'cuont'")
 
 
 def test_a_schedule_needs_all_params_a_task_without_one_does_not(desk: Any) -> None:
@@ -79,6 +80,46 @@ def test_a_schedule_needs_all_params_a_task_without_one_does_not(desk: Any) -> N
     catalogue = desk.center({"typed": {"trigger": "none"}, "fired": {**EVERY_SECOND, "module": "typed"}}).catalogue
     assert set(catalogue.tasks) == {"typed"}
     assert "missing parameter 'count'" in catalogue.broken["fired"]
+
+
+def test_each_wrong_param_is_told_at_its_own_line(desk: Any) -> None:
+    desk.plugin("typed", "def run(count: int, name: str): ...")
+    tasks = """\
+        tasks:
+          typed:
+            trigger: none
+            params:
+              cuont: 3
+              name: 7
+        """
+    broken = desk.center(tasks).catalogue.broken["typed"]
+    assert re.findall(r"tasks.yaml:(\S+): (\w+ \w+ '\w+'|\w+ '\w+': 7 is int)", broken) == [
+        ("5:14", "unknown parameter 'cuont'"),
+        ("6:13", "parameter 'name': 7 is int"),
+    ]
+
+
+KEY = "tasks: {{a: {{module: keyed, {keys}, concurrency_key: '{key}'}}}}"
+
+
+@pytest.mark.parametrize(
+    ("key", "keys", "words"),
+    [
+        ("{params.tenat}", "trigger: none", "keyed:run has no parameter 'tenat'; did you mean 'tenant'?"),
+        ("{params.tenant}", "args: {minutes: 1}", "a fire has no parameter 'tenant': give it under params"),
+    ],
+)
+def test_a_concurrency_key_that_nothing_could_fill_breaks_its_task(key: str, keys: str, words: str, desk: Any) -> None:
+    desk.plugin("keyed", "def run(tenant: str = 'x'): ...")
+    broken = desk.center(KEY.format(key=key, keys=keys)).catalogue.broken["a"]
+    assert broken.startswith(f"{desk.folder}/tasks.yaml:1:")
+    assert broken.endswith(words)
+
+
+@pytest.mark.parametrize("keys", ["trigger: none", "args: {minutes: 1}, params: {tenant: y}"])
+def test_a_concurrency_key_that_can_be_filled(keys: str, desk: Any) -> None:
+    desk.plugin("keyed", "def run(tenant: str = 'x', **more): ...")
+    assert desk.center(KEY.format(key="{params.tenant}", keys=keys)).catalogue.broken == {}
 
 
 def test_a_trigger_of_ones_own_fires(desk: Any) -> None:

@@ -1,5 +1,6 @@
 """submit and submit_many: what is stored, what is refused and how the refusal reads. Nothing needs to run for that."""
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -9,6 +10,8 @@ import redis
 from scheduler.center import SchedulerCenter
 from scheduler.core.errors import ConflictError, IntakeClosedError, ParamsError, RunNotFoundError, UnknownTaskError, WaitTimeoutError
 from scheduler.core.ids import RUN_ID
+from scheduler.core.task import Task
+from scheduler.intake import concurrency_key
 
 TASKS = {
     "simple": {"trigger": "none", "priority": 7, "queue": "mail"},
@@ -202,6 +205,12 @@ def test_the_concurrency_key_is_filled_in(center: SchedulerCenter) -> None:
 def test_a_concurrency_key_needs_its_parameters(center: SchedulerCenter) -> None:
     with pytest.raises(ParamsError, match="concurrency_key of per_tenant needs the parameter 'tenant'"):
         center.submit("per_tenant")
+
+
+@pytest.mark.parametrize("key", ["{params.tenant", "{foo.bar}"])
+def test_a_concurrency_key_that_cannot_be_read_names_task_and_key(key: str) -> None:
+    with pytest.raises(ParamsError, match=f"concurrency_key of t, '{re.escape(key)}', cannot be filled in"):
+        concurrency_key(Task(name="t", target="t:run", concurrency_key=key), {"tenant": 1})
 
 
 # ── Afterwards ────────────────────────────────────────────────────────────────────────────────────────────────────────
