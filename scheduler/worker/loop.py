@@ -1,7 +1,7 @@
 """The worker: claims Runs, gives each a slot, settles what has ended. One conversation with the queue does both.
 
-The conductor (see ``baton``) is the only thread that talks turns with the queue. Slots report back by appending to
-``_ended`` and poking it; nothing else is shared.
+The conductor (see ``baton``) is the only thread that talks turns with the queue. Slots report back by putting into the
+``outbox`` and poking it; nothing else is shared.
 """
 
 import logging
@@ -17,18 +17,18 @@ from scheduler.core.clock import perf_counter
 from scheduler.core.errors import UnknownTaskError
 from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.ports import Free, Wake, WorkerQueue
-from scheduler.core.run import Claim, Settlement
+from scheduler.core.run import Claim
 from scheduler.core.task import Task
 from scheduler.worker import attempt as pipeline
 from scheduler.worker.attempt import Attempt
 from scheduler.worker.baton import Baton, Seat
 from scheduler.worker.capture import refused
+from scheduler.worker.outbox import Outbox
 from scheduler.worker.pace import Pace
 from scheduler.worker.slots import Limits, Means, Slots
 
 log = logging.getLogger("scheduler.worker")
 
-MOST_BYTES = 1_000_000  # of results and errors in one turn
 WAIT_S = 4  # an idle worker looks at the queue at least this often, woken or not
 
 
@@ -51,9 +51,7 @@ class Worker:
         self._inbox: deque[Claim] = deque()  # claimed, waiting for a thread
         self._new: deque[Claim] = deque()  # claimed, and meant for a process or the event loop
         self._starting: set[str] = set()  # on their way from there into a slot, which may take long: plugins are imported, gates asked
-        self._ended: deque[Settlement] = deque()
-        self._unsure: tuple[str, list[Settlement]] | None = None  # a turn whose reply has not come yet
-        self._turns = 0
+        self._outbox = Outbox()
         self._lost = False
         self._closed = False
         self._left = threading.Event()  # set while no conductor is there
@@ -104,14 +102,13 @@ class Worker:
 
     def held(self) -> set[str]:
         """Ids of the Runs this worker believes it holds, settled ones included until the queue has heard of them."""
-        unsure = self._unsure[1] if self._unsure else []
         waiting = {claim.id for claim in [*list(self._inbox), *list(self._new)]}
-        return self.slots.held() | waiting | self._starting | {settlement.id for settlement in [*unsure, *list(self._ended)]}
+        return self.slots.held() | waiting | self._starting | self._outbox.runs()
 
     @property
     def is_asking(self) -> bool:
         """Whether a turn is under way: what it has claimed is known to the queue alone until the reply comes."""
-        return self._unsure is not None
+        return self._outbox.is_asking
 
     # ── The conductor ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -146,12 +143,9 @@ class Worker:
             self._on_fenced()
             return False
         free = self._free()
-        if self._unsure is None:
-            self._turns += 1
-            self._unsure = (str(self._turns), self._take_ended())
-        nonce, settlements = self._unsure
+        nonce, settlements = self._outbox.turn()
         if not settlements and not any(free):
-            self._unsure = None
+            self._outbox.over()
             self._tell_idle()
             return False
         try:
@@ -159,26 +153,18 @@ class Worker:
         except Exception as error:  # the store is away: ask again, with the same nonce, until it answers
             self._outage(error)
             return True
-        self._unsure = None
         self._pace.store_is_back()
         if turn.fenced:
             self._on_fenced()
             return False
         for claim in turn.claims:
             self._accept(claim)
+        self._outbox.over()
         if self.draining:  # it began while we were asking
             self._hand_back_inbox()
         self._tell_idle()
         # Only a turn that claimed nothing has entered us among the idle: sleeping after another would miss the next wake-up.
-        return bool(turn.claims or self._ended)
-
-    def _take_ended(self) -> list[Settlement]:
-        """What has ended, as far as it fits into one conversation: a batch that never gets through would keep all of it for ever."""
-        taken, size = list[Settlement](), 0
-        while self._ended and size < MOST_BYTES:
-            taken.append(self._ended.popleft())
-            size += len(taken[-1].result) + len(taken[-1].error)
-        return taken
+        return bool(turn.claims or self._outbox)
 
     def _free(self) -> Free:
         if self.draining or self._closed or self.fenced:
@@ -191,7 +177,7 @@ class Worker:
 
     def _wait(self) -> None:
         """Sleep until the queue calls, a slot ends, or the wait runs out."""
-        if self._ended:
+        if self._outbox:
             return
         self.busy.clear()
         try:
@@ -216,7 +202,7 @@ class Worker:
         self.fenced = True
         self._inbox.clear()
         self._new.clear()
-        self._ended.clear()
+        self._outbox.clear()
         self.abort(Outcome(Kind.LOST))
 
     def _tell_idle(self) -> None:
@@ -291,7 +277,7 @@ class Worker:
         self._pace.ran(attempt.task.name, settled.duration_ms)
         self.finished += 1
         if not self.fenced:
-            self._ended.append(settled)
+            self._outbox.put(settled)
             if not self._baton.held_here():
                 self._poke()
 

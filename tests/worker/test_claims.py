@@ -7,7 +7,7 @@ import pytest
 from scheduler.core.run import Settlement
 from scheduler.core.states import State
 from scheduler.core.task import Task
-from scheduler.worker.loop import MOST_BYTES
+from scheduler.worker.outbox import MOST_BYTES, Outbox
 
 PLUGIN = r"""
 import asyncio, ctypes, threading
@@ -130,12 +130,19 @@ def test_a_claim_that_comes_when_it_stops_already_goes_back(lab: Any) -> None:
     assert {lab.queue.get(run).state for run in runs} == {"pending"}
 
 
-def test_much_is_told_in_several_turns(lab: Any) -> None:
-    worker = lab.worker().worker
-    lab.end(lab.submit("ok"))
-    worker.draining = True  # it does not look at what we put there
-    worker._ended.extend(Settlement(f"r{n}", 1, State.SUCCEEDED, result="x" * (MOST_BYTES // 2)) for n in range(5))
-    assert [len(worker._take_ended()) for _ in range(3)] == [2, 2, 1]
+def test_much_is_told_in_several_turns_and_each_until_it_is_heard() -> None:
+    outbox = Outbox()
+    for n in range(5):
+        outbox.put(Settlement(f"r{n}", 1, State.SUCCEEDED, result="x" * (MOST_BYTES // 2)))
+    told = []
+    while outbox:
+        turn = outbox.turn()
+        assert outbox.turn() is turn
+        assert outbox.is_asking
+        told.append((turn[0], [settlement.id for settlement in turn[1]]))
+        outbox.over()
+    assert told == [("1", ["r0", "r1"]), ("2", ["r2", "r3"]), ("3", ["r4"])]
+    assert outbox.runs() == set()
 
 
 def test_text_that_is_none_mutes_nobody(lab: Any, plugin: Any) -> None:

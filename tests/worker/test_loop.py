@@ -190,6 +190,7 @@ def test_what_the_store_believes_and_we_do_not_know_goes_back(lab: Any) -> None:
     lab.queue.client.hset(record, mapping={"state": "running", "worker": "w1", "token": 7, "att": 1})
     lab.queue.client.sadd(f"{lab.queue.prefix}own:w1", run)
     built.worker.drain()  # so that it is not claimed again at once
+    assert built.worker.idle.wait(5)
     for _ in range(10):
         built.housekeeper.step()
     assert lab.queue.get(run).state == "pending"
