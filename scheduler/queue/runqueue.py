@@ -1,6 +1,7 @@
 """RunQueue: the live state behind one object. Each method is one atomic step in Redis; nothing else writes Run state."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from scheduler.queue.keys import prefix
 from scheduler.queue.records import claim_from_reply, run_from_hash, settlement_args, submission_args
 
 _CHUNK = 500  # Runs per call: the server stays responsive, the reply small
+_log = logging.getLogger(__name__)
 
 
 class RunQueue:
@@ -95,7 +97,10 @@ class RunQueue:
 
     def orphans(self, worker: str, most: int = 100) -> list[Orphan]:
         """Runs a fenced worker still holds; [] once it holds none, and then it is forgotten."""
-        return [Orphan(claim_from_reply(row), int(row[8])) for row in self._call("orphans", worker, most)]
+        held, foreign = self._call("orphans", worker, most)
+        if foreign:
+            _log.error("the records of these Runs are not whole; moved to %sbad: for a week: %s", self.prefix, ", ".join(foreign))
+        return [Orphan(claim_from_reply(row), int(row[8])) for row in held]
 
     def sweep(self, *, expected_ms: int | None, longest_lease_ms: int, thorough: bool = True, most: int = 200) -> Sweep:
         """Move what is due, open lanes whose time has come, fence workers whose lease ran out.

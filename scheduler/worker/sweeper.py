@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import NamedTuple
 
@@ -59,32 +60,35 @@ class Sweeper:
         self._clock = clock
         self._random = Random()
         self._rounds = 0
+        self._trouble: set[str] = set()
         self._trusted_from = clock() + 2 * leases.beat_ms / 1000  # whoever was away with us must get a chance to beat first
         self._seen: tuple[int, float] | None = None
         self._retain_at = clock() + RETAIN_EVERY_S
 
     def step(self) -> float:
+        thorough = self._rounds % THOROUGH_EVERY == 0
+        self._rounds += 1
         try:
-            thorough = self._rounds % THOROUGH_EVERY == 0
-            self._rounds += 1
             sweep = self._queue.sweep(expected_ms=self._expected_ms(), longest_lease_ms=self._leases.lease_ms, thorough=thorough)
-            self._watch_clock(sweep.now_ms)
-            for worker in sweep.fenced:
-                self.rescue(worker)
-            self._retain()
-        except Exception as error:
-            log.debug("sweep: %s", error)  # the store is away; the parts that notice first say so
-            self._distrust(2 * self._leases.beat_ms)
+        except Exception as outage:
+            self._complain([outage])
+            self._distrust(2 * self._leases.beat_ms)  # nobody could beat either
             return ROUND_S
+        self._watch_clock(sweep.now_ms)
+        chores: list[Callable[[], object]] = [*(partial(self.rescue, worker) for worker in sweep.fenced), self._retain]
+        self._complain([error for chore in chores if (error := _error_of(chore))])
         return ROUND_S if sweep.next_due_ms < 0 else min(ROUND_S, max(0.001, sweep.next_due_ms / 1000))
 
     def rescue(self, worker: str) -> int:
         """Decide every Run a fenced worker still holds; how many."""
         total = 0
         while orphans := self._queue.orphans(worker):
-            self._queue.settle([self._judge(orphan) for orphan in orphans])
-            total += len(orphans)
-            log.warning("worker %s is gone; its %d Runs were decided", worker, len(orphans))
+            answers = self._queue.settle([self._judge(orphan) for orphan in orphans])
+            decided = sum(answer in ("ok", "done") for answer in answers)
+            if not decided:
+                break  # the next round asks again
+            total += decided
+            log.warning("worker %s is gone; its %d Runs were decided", worker, decided)
         return total
 
     def _judge(self, orphan: Orphan) -> Settlement:
@@ -126,6 +130,15 @@ class Sweeper:
                 self._distrust(self._leases.lease_ms)
         self._seen = (now_ms, now)
 
+    def _complain(self, errors: list[Exception]) -> None:
+        """A line for each trouble when it begins, and one when all is well again."""
+        trouble = {f"{type(error).__name__}: {error}" for error in errors}
+        for text in sorted(trouble - self._trouble):
+            log.warning("the sweeper cannot do all its work and tries again: %s", text)
+        if self._trouble and not trouble:
+            log.info("the sweeper works again")
+        self._trouble = trouble
+
     def _distrust(self, ms: int) -> None:
         self._trusted_from = max(self._trusted_from, self._clock() + ms / 1000)
 
@@ -133,3 +146,12 @@ class Sweeper:
         if self._clock() >= self._retain_at:
             self._retain_at = self._clock() + RETAIN_EVERY_S
             self._queue.retain(keep=self._retention.runs, keep_ms=self._retention.age_ms, events=self._retention.events)
+
+
+def _error_of(chore: Callable[[], object]) -> Exception | None:
+    """What it raised: one worker whose Runs cannot be decided must not keep another from being rescued."""
+    try:
+        chore()
+    except Exception as error:
+        return error
+    return None

@@ -307,11 +307,42 @@ def test_a_record_with_foreign_values_does_not_stop_the_others(lab: Any, field: 
     assert set(turn.answers) == {"ok"}
 
 
+NUMBERS = ("garbage", "01", "nan", "1e400", "-1", "1.5", "")
+NOT_WHOLE = [*((field, value) for field in ("token", "started") for value in NUMBERS), ("state", "garbage")]
+
+
+@pytest.mark.parametrize(("field", "value"), [*NOT_WHOLE, *((field, None) for field in ("token", "started", "state", "task"))])
+def test_an_orphan_whose_record_is_not_whole_steps_aside(lab: Any, field: str, value: Any, caplog: Any) -> None:
+    lab.enroll()
+    lab.submit("r1", "r2")
+    lab.take(2)
+    lab.client.hdel(lab.key("r:r1"), field)
+    if value is not None:
+        lab.client.hset(lab.key("r:r1"), field, value)
+    lab.queue.abandon("w")
+    assert [orphan.claim.id for orphan in lab.queue.orphans("w")] == ["r2"]
+    lab.queue.settle([Settlement("r2", 1, State.PENDING, "lost")])
+    assert lab.queue.orphans("w") == []
+    assert lab.state()["gone"] == {"w": lab.NOW}
+    assert "r:r1" not in lab.state()
+    assert 600_000 < lab.client.ttl(lab.key("bad:r:r1")) <= 604_800
+    assert [(record.levelname, "r1" in record.getMessage()) for record in caplog.records] == [("ERROR", True)]
+
+
+def test_a_lost_reply_is_repeated_without_a_claim_whose_record_is_not_whole(lab: Any) -> None:
+    lab.enroll()
+    lab.submit("r1", "r2")
+    lab.turn(2, nonce="n")
+    lab.client.hset(lab.key("r:r1"), "token", "garbage")
+    assert [claim.id for claim in lab.turn(2, nonce="n").claims] == ["r2"]
+
+
 def test_the_stream_steps_aside_without_losing_an_event(lab: Any) -> None:
     lab.client.set(lab.key("ev"), "garbage")
     lab.submit("r1")
     assert lab.events() == [("pending", "r1", "0", "", "")]
     assert lab.client.get(lab.key("bad:ev")) == "garbage"
+    assert 600_000 < lab.client.ttl(lab.key("bad:ev")) <= 604_800
 
 
 def test_what_has_fired_is_read_as_nothing_where_it_is_garbage(lab: Any) -> None:

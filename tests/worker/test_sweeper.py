@@ -134,6 +134,50 @@ def test_an_abandoned_worker_is_rescued_without_waiting(world: Any) -> None:
     assert world.sweeper.rescue("w1") == 0
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("token", "garbage"), ("started", "garbage"), ("state", "garbage"), ("params", "{x"), ("task", None)]
+)
+def test_garbage_in_a_record_keeps_nobody_else_from_being_rescued(world: Any, field: str, value: Any) -> None:
+    spoilt, run = world.worker("w1"), world.worker("w2")
+    world.queue.client.hdel(f"{world.queue.prefix}r:{spoilt}", field)
+    if value is not None:
+        world.queue.client.hset(f"{world.queue.prefix}r:{spoilt}", field, value)
+    world.queue.abandon("w1")
+    world.sweeper.rescue("w1")
+    for _ in range(9):
+        world.step()
+    assert world.state(run) == ("pending", "lost", 0, 1)
+    assert world.queue.client.zrange(f"{world.queue.prefix}gone", 0, -1) == ["w1", "w2"]
+
+
+def test_one_whose_runs_cannot_be_decided_costs_the_others_nothing_and_is_told_once(world: Any, caplog: Any) -> None:
+    innocent, broken = world.worker("w1"), world.worker("w2", "late")
+
+    def find_task(name: str) -> Any:
+        if name == "late":
+            raise LookupError("nobody can tell")
+        return TASKS[name]
+
+    world.sweeper = Sweeper(world.queue, find_task, LEASES, clock=lambda: world.mono)
+    for worker in ("w2", "w1"):  # the one that is broken is looked at first
+        world.queue.abandon(worker)
+        world.pass_ms(1)
+    later = world.worker("w3")
+    for _ in range(9):
+        world.step()
+    assert (world.state(innocent)[0], world.state(broken)[0], world.state(later)[0]) == ("pending", "running", "pending")
+    assert [record.getMessage() for record in caplog.records if "nobody can tell" in record.getMessage()] == [
+        "the sweeper cannot do all its work and tries again: LookupError: nobody can tell"
+    ]
+
+
+def test_a_rescue_ends_where_nothing_is_decided(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.worker("w1")
+    world.queue.abandon("w1")
+    monkeypatch.setattr(world.queue, "settle", lambda settlements: ["gone"] * len(settlements))
+    assert world.sweeper.rescue("w1") == 0
+
+
 def test_a_run_past_its_deadline_cost_its_worker_and_pays_an_attempt(world: Any) -> None:
     run = world.worker("w1", "late")
     world.step(700)

@@ -15,6 +15,18 @@ local function put(list, first, second)
   list[n + 1], list[n + 2] = first, second
 end
 
+-- The whole number that a field of ours holds, as `text` writes it; nil for anything else.
+local function whole(field)
+  local number = tonumber(field or '')
+  return number and number >= 0 and number < 1e15 and text(number) == field and number or nil
+end
+
+-- Foreign data in the place of a key of ours steps aside, for a week.
+local function set_aside(P, name)
+  redis.call('RENAME', P .. name, P .. 'bad:' .. name)
+  redis.call('EXPIRE', P .. 'bad:' .. name, 604800)
+end
+
 -- One command for many members, a thousand at a time: Lua cannot unpack more than a few thousand.
 local function for_all(command, key, members)
   for first = 1, #members, 1000 do
@@ -28,12 +40,12 @@ local function note(events, kind, subject, task, token, worker, reason, duration
     .. (reason or '') .. '\t' .. (duration or 0) .. '\t' .. (detail or '')
 end
 
--- Foreign data in the place of the stream steps aside: an event is never lost.
+-- Whatever stands in the place of the stream, an event is never lost.
 local function publish(P, events)
   for first = 1, #events, 200 do
     local lines = table.concat(events, '\n', first, math.min(first + 199, #events))
     if type(redis.pcall('XADD', P .. 'ev', '*', 'e', lines)) == 'table' then
-      redis.call('RENAME', P .. 'ev', P .. 'bad:ev')
+      set_aside(P, 'ev')
       redis.call('XADD', P .. 'ev', '*', 'e', lines)
     end
   end

@@ -75,12 +75,17 @@ local function claim_of(run, token, spared, task, params, losses, crashes, at)
   return {run, token, attempt, task, params or '', tonumber(losses) or 0, tonumber(crashes) or 0, tonumber(at) or ''}
 end
 
--- The claim by which this worker holds the Run, and since when; nil where it does not.
+-- Where a Run is that nobody holds.
+local ELSEWHERE = {pending = true, delayed = true, succeeded = true, failed = true, cancelled = true, dead = true}
+
+-- The claim by which this worker holds the Run, and since when; nil where it does not, false where the record is not whole.
 local function claim_held(P, run, worker)
   local state, holder, started, token, spared, task, params, losses, crashes, at = unpack(redis.call('HMGET', P .. 'r:' .. run,
     'state', 'worker', 'started', 'token', 'spared', 'task', 'params', 'losses', 'crashes', 'at'))
-  if state ~= 'running' or holder ~= worker then return nil end
-  return claim_of(run, tonumber(token), spared, task, params, losses, crashes, at), tonumber(started)
+  if holder ~= worker or ELSEWHERE[state] then return nil end
+  token, started = whole(token), whole(started)
+  if state ~= 'running' or not (task and token and started) then return false end
+  return claim_of(run, token, spared, task, params, losses, crashes, at), started
 end
 
 -- A running Run gives back its place in its concurrency group and its GPUs.

@@ -1,7 +1,8 @@
 --[[ orphans: Runs still held by a fenced worker, for the rescuer to decide; a worker without any is forgotten.
+A record that is not whole is foreign data: nobody could settle it, so it steps aside.
 keys: the centre's prefix
 args: now, worker, most
-returns: {{id, token, attempt, task, params, losses, crashes, at, started}}
+returns: {{{id, token, attempt, task, params, losses, crashes, at, started}}, {Runs whose record stepped aside}}
 flags: allow-oom
 ]]
 local function forget_worker(P, now, worker)
@@ -12,8 +13,8 @@ local function forget_worker(P, now, worker)
 end
 
 local function orphans(keys, args)
-  local P, worker, found = keys[1], args[2], {}
-  if not redis.call('ZSCORE', P .. 'fenced', worker) then return found end
+  local P, worker, found, foreign = keys[1], args[2], {}, {}
+  if not redis.call('ZSCORE', P .. 'fenced', worker) then return {found, foreign} end
   local runs = redis.call('SRANDMEMBER', P .. 'own:' .. worker, tonumber(args[3]))
   for _, run in ipairs(runs) do
     local claim, started = claim_held(P, run, worker)
@@ -22,8 +23,12 @@ local function orphans(keys, args)
       found[#found + 1] = claim
     else
       redis.call('SREM', P .. 'own:' .. worker, run)
+      if claim == false then
+        set_aside(P, 'r:' .. run)
+        foreign[#foreign + 1] = run
+      end
     end
   end
   if #runs == 0 then forget_worker(P, clock(args[1]), worker) end
-  return found
+  return {found, foreign}
 end

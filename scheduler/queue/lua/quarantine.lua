@@ -10,8 +10,7 @@ local function quarantine(keys, args)
     local name = args[i]
     local kind = redis.call('TYPE', P .. name).ok
     if kind ~= 'none' and kind ~= args[i + 1] then
-      redis.call('RENAME', P .. name, P .. 'bad:' .. name)
-      redis.call('EXPIRE', P .. 'bad:' .. name, 604800)
+      set_aside(P, name)
       moved[#moved + 1] = name
     end
   end

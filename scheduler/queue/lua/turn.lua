@@ -12,7 +12,7 @@ local function repeat_turn(P, worker)
   local last, answers, claims = redis.call('HMGET', P .. 'w:' .. worker, 'answers', 'claimed'), {}, {}
   for answer in string.gmatch(last[1], '%S+') do answers[#answers + 1] = answer end
   for run in string.gmatch(last[2], '%S+') do
-    claims[#claims + 1] = claim_held(P, run, worker)
+    claims[#claims + 1] = claim_held(P, run, worker) or nil
   end
   return {'ok', answers, claims}
 end
