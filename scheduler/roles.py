@@ -1,18 +1,22 @@
 """Roles of an instance as threads: the timer that fires, the sweeper that rescues, and a worker inside this very process."""
 
+import hashlib
+import json
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from scheduler.audience import Audience, OwnEvents
-from scheduler.catalogue import trigger_of
+from scheduler.catalogue import Catalogue, trigger_of
 from scheduler.core.pulse import Pulse
 from scheduler.core.run import Submission
 from scheduler.core.task import Schedule, Task
 from scheduler.intake import submission_of_fire
 from scheduler.local_worker import LocalWorker
 from scheduler.observe.event_log import EventLog
-from scheduler.queue import RunQueue, ScheduleBook
+from scheduler.queue import Instances, RunQueue, ScheduleBook
 from scheduler.timing.timer import Timer
 from scheduler.timing.wiring import Wiring
 from scheduler.triggers import jitter_of, misses
@@ -32,7 +36,9 @@ class Roles:
         self.pulse = Pulse()
         self.leases = leases_of(center)
         self.timer: Timer | None = None
-        self.sweeper = Sweeper(self.queue_for("sweeper"), center.find_task, self.leases)
+        sweeps = self.queue_for("sweeper")
+        self.instances = Instances(sweeps, center.instance, self._tell)
+        self.sweeper = Sweeper(sweeps, center.find_task, self.leases, errand=self.instances.step)
         self.worker: LocalWorker | None = None
         queue = self.queue_for("watchers")
         self.audience = Audience(center, queue, self.pulse)
@@ -45,9 +51,11 @@ class Roles:
         if "timer" in roles:
             lease_ms = round(self._center.settings.scheduler.leader_lease.total_seconds() * 1000)
             self.timer = Timer(ScheduleBook(self.queue_for("timer")), self._center.instance, self._wiring(), lease_ms=lease_ms)
+            self.instances.configuration = digest_of(self._center.catalogue)
+            self.instances.step()
             self.timer.sync_yaml(list(self._center.catalogue.schedules.values()))
             self._run("timer", self.timer.step, at_end=self.timer.leader.resign)
-        self._run("sweeper", self.sweeper.step)
+        self._run("sweeper", self.sweeper.step, at_end=self.instances.leave)
         if "worker" in roles:
             worker = LocalWorker(self._center, self.leases)
             worker.start()
@@ -94,11 +102,22 @@ class Roles:
             self._stop.wait(delay_s)
         at_end()
 
+    def _tell(self) -> None:
+        """What the store must know of the tasks; of the schedules the timer tells it."""
+        self._center.queue.define(list(self._center.catalogue.tasks.values()))
+
     def _wiring(self) -> Wiring:
         return Wiring(build=trigger_of, due=misses.due, jitter=jitter_of, submission=self._submission)
 
     def _submission(self, schedule: Schedule, instant_ms: int) -> Submission:
         return submission_of_fire(self._center.task(schedule.task), schedule, instant_ms)
+
+
+def digest_of(catalogue: Catalogue) -> str:
+    """Of what is entered in the store: the schedules, and the limits of the tasks."""
+    limits = [[task.name, task.max_instances, task.slot, *map(astuple, task.rate_limits)] for task in catalogue.tasks.values()]
+    schedules = [schedule.to_dict() for schedule in catalogue.schedules.values()]
+    return hashlib.sha256(json.dumps([sorted(limits), sorted(schedules, key=itemgetter("name"))], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def leases_of(center: "SchedulerCenter") -> Leases:

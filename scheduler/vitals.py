@@ -129,6 +129,8 @@ class Vitals:
             found["leader"] = self._leader(roles, look)
         if roles is not None and self._has_workers(roles):
             found["worker"] = _worker(look)
+        if roles is not None and roles.instances.differing:  # no reason to send work elsewhere: what was entered last holds
+            found["configuration"] = Check(True, f"differs from {', '.join(roles.instances.differing)}'s")
         return found
 
     def _leader(self, roles: "Roles", look: Look) -> Check:

@@ -2,8 +2,9 @@
 
 from scheduler.queue.added import AddedTasks
 from scheduler.queue.events import EventReader
+from scheduler.queue.instances import Instances
 from scheduler.queue.runqueue import RunQueue
 from scheduler.queue.schedules import ScheduleBook
 from scheduler.queue.wake import WakeLine
 
-__all__ = ["AddedTasks", "EventReader", "RunQueue", "ScheduleBook", "WakeLine"]
+__all__ = ["AddedTasks", "EventReader", "Instances", "RunQueue", "ScheduleBook", "WakeLine"]

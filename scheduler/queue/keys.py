@@ -6,6 +6,7 @@ A key that matches none of these patterns is a leak; the tests look for them. Wh
 PATTERNS = {
     "meta": "hash: schema, keep, generation, epoch",
     "lead": "hash: id, until, epoch, heard (its last renewal) of the leader",
+    "instances": "hash: instance → when it was last there, and the digest of the configuration it enters",
     "schedules": "hash: schedule → its definition as JSON",
     "tasks": "hash: task that a program added → its definition as JSON",
     "fired": "hash: schedule → next;fires;first-last,…[;untold] (the instants that have fired, as ranges)",

@@ -25,6 +25,7 @@ from scheduler.timing.wiring import Wiring
 
 _LOOK_S = 1.0  # how often the store is asked for its time and for changes, and the longest wait
 _RETRY_S = 0.25
+_MOST_LINES = 50  # of what has changed in the configuration
 _log = logging.getLogger(__name__)
 
 
@@ -182,6 +183,11 @@ class Timer(BaseScheduler):  # type: ignore[misc]  # the library is untyped
         changes = compare({name: schedule for name, (schedule, _) in self._store.load_schedules().items()}, schedules)
         self._store.save_schedules([wanted[name] for name in (*changes.added, *changes.changed)])
         self._store.remove_schedules(changes.removed)
+        lines = list(changes.lines())
+        for line in lines[:_MOST_LINES]:
+            _log.info("schedule %s", line)
+        if lines[_MOST_LINES:]:
+            _log.info("and %d schedules more", len(lines) - _MOST_LINES)
         return changes
 
     def add(self, schedule: Schedule) -> None:

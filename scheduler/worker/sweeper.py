@@ -52,12 +52,14 @@ class Sweeper:
         leases: Leases = Leases(),
         retention: Retention = Retention(),
         clock: Callable[[], float] = monotonic,
+        errand: Callable[[], None] = lambda: None,
     ) -> None:
         self._queue = queue
         self._find_task = find_task
         self._leases = leases
         self._retention = retention
         self._clock = clock
+        self._errand = errand  # what else an instance has to say to the store now and then
         self._random = Random()
         self._rounds = 0
         self._trouble: set[str] = set()
@@ -75,7 +77,7 @@ class Sweeper:
             self._distrust(2 * self._leases.beat_ms)  # nobody could beat either
             return ROUND_S
         self._watch_clock(sweep.now_ms)
-        chores: list[Callable[[], object]] = [*(partial(self.rescue, worker) for worker in sweep.fenced), self._retain]
+        chores: list[Callable[[], object]] = [*(partial(self.rescue, worker) for worker in sweep.fenced), self._retain, self._errand]
         self._complain([error for chore in chores if (error := _error_of(chore))])
         return ROUND_S if sweep.next_due_ms < 0 else min(ROUND_S, max(0.001, sweep.next_due_ms / 1000))
 

@@ -182,6 +182,7 @@ def busy_centre(lab: Any) -> None:
     lab.client.hset(lab.key("r:c1"), mapping={"sched": "s", "at": "5"})
     lab.queue.pause("task", "zzz")
     lab.queue.functions.call("elect", "me", 5000)
+    lab.queue.functions.call("attend", "me", "", 15_000)
     lab.queue.functions.call("schedule", "s", "{}", 1)
     lab.queue.retain(keep=100, keep_ms=10**9, events=10**6)
     lab.queue.abandon("w9")
@@ -201,6 +202,7 @@ def busy_centre(lab: Any) -> None:
 def live_on(lab: Any) -> dict[str, str]:
     """What every Run comes to when the centre goes on for two minutes, with a new worker and a rescuer at work."""
     AddedTasks(lab.queue).all()
+    lab.queue.functions.call("attend", "me", "", 15_000)
     for task, facts in {"b": {"limit": 1, "rates": ((5, 60_000),)}, "l": {"limit": 1}, "p": {"executor": "processpool"}}.items():
         lab.define(task, **facts)
     mine: dict[str, int] = {}
