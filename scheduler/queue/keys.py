@@ -20,7 +20,7 @@ PATTERNS = {
     "shut:*": "set: lanes that one cause closed, so that its end opens them at once",
     "busy:*": "set: running Runs of a concurrency group",
     "rate:*": "string: GCRA's theoretical arrival time of a limit; expires",
-    "r:*": "hash: one Run (token: how often it was claimed; spared: how many of these claims do not count as attempts)",
+    "r:*": "hash: one Run (token: its claims; spared: those that do not count as attempts; delay: in ms, where `due` came from one)",
     "log:*": "string: tail of a Run's output",
     "delayed": "zset: Run → when it is due",
     "done": "zset: finished Run → when it ended",

@@ -34,6 +34,7 @@ class Known:
     state: str = "pending"
     reason: str | None = None
     due: int | None = None
+    delay: int | None = None
     schedule: str = ""
     at: int | None = None
     token: int = 0
@@ -71,7 +72,7 @@ class Known:
         facts |= {"prog": self.progress[0], "note": self.progress[1]} if self.progress else {}
         facts |= {"sched": self.schedule, "at": self.at} if self.schedule else {}
         facts |= {name: value for name in ("params", "key", "result") if (value := getattr(self, name))}
-        optional = ("reason", "due", "spared", "losses", "crashes", "ended", "busy", "cancel", "error")
+        optional = ("reason", "due", "delay", "spared", "losses", "crashes", "ended", "busy", "cancel", "error")
         facts |= {name: value for name in optional if (value := getattr(self, name)) is not None}
         facts |= {"gpu": ",".join(self.cards)} if self.cards else {}
         return {name: str(value) for name, value in facts.items()}
@@ -213,7 +214,7 @@ class Model:
         if key:
             self.idempotent[key] = (s.id, body)
         if due > self.now:
-            run.state, run.reason, run.due = "delayed", "scheduled", due
+            run.state, run.reason, run.due, run.delay = "delayed", "scheduled", due, s.delay_ms or None
         else:
             self.arrive(run)
         self.tell(run.state, run.id, reason=run.reason or "")
@@ -231,7 +232,7 @@ class Model:
             return "active"
         run.state, run.reason, run.spared = "pending", "retry", run.token
         run.score = self.place(run.queue, run.priority, self.now)
-        run.losses = run.crashes = run.error = run.ended = run.cancel = run.due = run.progress = None
+        run.losses = run.crashes = run.error = run.ended = run.cancel = run.due = run.delay = run.progress = None
         run.result = ""
         self.tell("pending", run.id, run.token, reason="retry")
         self.arrive(run)
@@ -282,7 +283,7 @@ class Model:
         run.error = s.error or (None if state == "succeeded" and run.token > 1 else run.error)
         reason_kept = reason if reason != (run.reason or "") else run.reason
         if state == "delayed":
-            run.due = self.now + s.delay_ms
+            run.due, run.delay = self.now + s.delay_ms, s.delay_ms
         elif state == "pending":
             if s.close_lane_ms and run.lane not in self.shut:
                 self.close(run.lane, reason.replace(" ", "_") or "gate", self.now + s.close_lane_ms)
@@ -361,6 +362,9 @@ class Model:
         if expected_ms is not None and abs(self.now - expected_ms) <= 1000:
             for worker in [worker for worker, until in self.leases.items() if until <= self.now]:
                 self.fence(worker)
+        for run in self.runs.values():
+            if run.state == "delayed" and run.delay is not None and (run.due or 0) > self.now + run.delay + 1000:
+                run.due = self.now + run.delay
         due = sorted((run.due or 0, run.id) for run in self.runs.values() if run.state == "delayed")
         ready = [self.runs[run] for ms, run in due if ms <= self.now][:most]
         for run in ready:

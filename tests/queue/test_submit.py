@@ -69,8 +69,9 @@ def test_the_order_of_a_queue_holds_for_what_comes_after(lab: Any) -> None:
 def test_a_delayed_run_waits_outside_of_its_lane(lab: Any, facts: Any, due: Any) -> None:
     assert lab.submit("r1", **facts) == ["ok"]
     at, place = lab.NOW + due, lab.score(ms=lab.NOW + due)
-    facts = {"task": "a", "state": "delayed", "score": str(place), "created": str(lab.NOW), "due": str(at), "reason": "scheduled"}
-    assert lab.state() == {"queues": {"default": "fifo"}, "delayed": {"r1": at}, "r:r1": facts}
+    record = {"task": "a", "state": "delayed", "score": str(place), "created": str(lab.NOW), "due": str(at), "reason": "scheduled"}
+    record |= {"delay": "500"} if "delay_ms" in facts else {}
+    assert lab.state() == {"queues": {"default": "fifo"}, "delayed": {"r1": at}, "r:r1": record}
     assert lab.events() == [("delayed", "r1", "0", "", "scheduled")]
 
 

@@ -108,6 +108,31 @@ def test_a_lane_closed_for_a_cause_is_given_a_chance_each_minute(lab: Any) -> No
     assert lab.take(5) == ["r2"]
 
 
+@pytest.mark.parametrize("number", [1, 300])
+def test_a_delay_that_began_before_the_clock_stepped_back_lasts_no_longer(lab: Any, number: int) -> None:
+    lab.enroll()
+    lab.submit("retried")
+    lab.take()
+    lab.pass_ms(10**10)
+    lab.settle("retried", State.DELAYED, delay_ms=60_000)
+    lab.submit(*(f"r{n}" for n in range(number)), delay_ms=60_000)
+    lab.submit("at", due_ms=lab.now + 60_000)
+    lab.pass_ms(-(10**10))
+    due = lab.state()["delayed"]["at"]
+    for _ in range(50):  # each looks at two hundred of them
+        lab.sweep()
+    assert lab.state()["delayed"] == {"retried": lab.now + 60_000, "at": due} | {f"r{n}": lab.now + 60_000 for n in range(number)}
+    assert lab.record("retried")["due"] == str(lab.now + 60_000)
+
+
+def test_a_delay_that_is_only_a_little_long_is_left_alone(lab: Any) -> None:
+    lab.submit("r1", delay_ms=60_000)
+    lab.pass_ms(-1000)
+    before = lab.state()
+    lab.sweep()
+    assert lab.changes(before) == {}
+
+
 def test_a_lane_that_was_closed_before_the_clock_stepped_back_opens(lab: Any) -> None:
     gated(lab, 2000)
     lab.pass_ms(-3_600_000)

@@ -93,7 +93,7 @@ def test_a_retry_waits_for_its_time(lab: Any) -> None:
     assert lab.settle("r1", State.DELAYED, reason="error", delay_ms=500, error='{"type":"E"}') == "ok"
     changed = lab.changes(before)
     del changed["w:w"]
-    again = {"state": "delayed", "reason": "error", "due": str(lab.NOW + 500), "error": '{"type":"E"}'}
+    again = {"state": "delayed", "reason": "error", "due": str(lab.NOW + 500), "delay": "500", "error": '{"type":"E"}'}
     assert changed == {"r:r1": {**before["r:r1"], **again}, "own:w": None, "delayed": {"r1": lab.NOW + 500}}
 
 

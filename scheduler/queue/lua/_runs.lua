@@ -54,6 +54,7 @@ local function create(step, run, task, queue, priority, params, delay_ms, due_ms
   if key ~= '' then put(fields, 'key', key) end
   if delayed then
     put(fields, 'due', text(due))
+    if delay_ms ~= '0' then put(fields, 'delay', delay_ms) end
     put(fields, 'reason', reason)
     redis.call('ZADD', P .. 'delayed', due, run)
   end

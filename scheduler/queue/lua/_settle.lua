@@ -14,6 +14,7 @@ local function send_back(step, fields, run, record, task, state, reason, delay_m
   if state == 'delayed' then
     local due = step.now + delay_ms
     put(fields, 'due', text(due))
+    put(fields, 'delay', delay_ms)
     redis.call('ZADD', step.P .. 'delayed', due, run)
     return
   end

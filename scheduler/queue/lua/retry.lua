@@ -17,7 +17,7 @@ local function start_over(step, args)
   redis.call('ZREM', P .. 'done', run)
   redis.call('ZREM', P .. 'dead', run)
   if schedule then redis.call('SADD', P .. 'active:' .. schedule, run) end
-  redis.call('HDEL', record, 'losses', 'crashes', 'error', 'result', 'ended', 'cancel', 'due', 'prog', 'note')
+  redis.call('HDEL', record, 'losses', 'crashes', 'error', 'result', 'ended', 'cancel', 'due', 'delay', 'prog', 'note')
   redis.call('HSET', record, 'state', 'pending', 'reason', 'retry', 'score', score, 'spared', token or 0)
   line_up(step, lane_name(queue or 'default', task, key), run, score)
   note(step.events, 'pending', run, task, token, '', 'retry')

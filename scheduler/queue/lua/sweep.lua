@@ -28,6 +28,18 @@ local function clamp_leases(P, now, longest)
   for i = 1, #far do redis.call('ZADD', P .. 'leases', now + longest, far[i]) end
 end
 
+-- Nor does a Run wait for longer than it was told to. One that is due at a given time was told no such thing.
+local function clamp_delays(P, now)
+  local runs = redis.call('ZRANDMEMBER', P .. 'delayed', 200, 'WITHSCORES')
+  for i = 1, #runs, 2 do
+    local delay = whole(redis.call('HGET', P .. 'r:' .. runs[i], 'delay'))
+    if delay and tonumber(runs[i + 1]) > now + delay + 1000 then
+      redis.call('ZADD', P .. 'delayed', now + delay, runs[i])
+      redis.call('HSET', P .. 'r:' .. runs[i], 'due', text(now + delay))
+    end
+  end
+end
+
 -- A clock that has stepped says nothing about who is dead.
 local function fence_the_dead(P, now, expected, most)
   if expected == '' or math.abs(now - expected) > 1000 then return end
@@ -82,6 +94,7 @@ local function sweep_round(step, args)
   if thorough then clamp_leases(P, now, tonumber(args[4])) end
   if first_score(P, 'leases') <= now then fence_the_dead(P, now, args[3], most) end
   if not thorough and not something_waits(P) then return {now, -1, {}, 0} end
+  if thorough then clamp_delays(P, now) end
   local next_due, moved = first_score(P, 'delayed'), 0
   if next_due <= now then
     moved = release_due(step, most)
