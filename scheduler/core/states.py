@@ -42,5 +42,6 @@ class Reason(StrEnum):
     MISFIRED = "misfired"
     COALESCED = "coalesced"
     OVERLAP = "overlap"
+    PASSED = "passed"  # a date that lay in the past when its schedule was made
     TASK_REMOVED = "task_removed"
     REFUSED = "refused"  # the task is broken or unknown where it should run

@@ -103,6 +103,7 @@ def test_missed_and_skipped_instants_of_schedules() -> None:
         [
             event("missed", "nightly", reason="misfired", detail='{"count":359,"until":1785000000000}'),
             event("missed", "nightly", reason="misfired"),
+            event("missed", "once", reason="passed", detail='{"count":1,"until":1785000000000}'),
             event("skipped", "nightly", reason="overlap", detail='{"instant":1785000000000}'),
             event("skipped", "nightly", reason="whatever", detail='{"instant":1785000000000}'),
             event("skipped", "r9", reason="overlap"),  # a Run, no schedule
@@ -111,6 +112,7 @@ def test_missed_and_skipped_instants_of_schedules() -> None:
     assert sample(metrics, "scheduler_missed_total", schedule="nightly", reason="misfired") == 360
     assert sample(metrics, "scheduler_missed_total", schedule="nightly", reason="overlap") == 1
     assert sample(metrics, "scheduler_missed_total", schedule="nightly", reason="other") == 1
+    assert sample(metrics, "scheduler_missed_total", schedule="once", reason="passed") == 1
     assert sample(metrics, "scheduler_runs_total", state="skipped", reason="overlap") == 1
 
 
