@@ -187,6 +187,50 @@ def test_tabs_and_lines_in_reasons_do_not_break_an_event(lab: Any) -> None:
     assert (event.reason, event.duration_ms, event.detail) == ("a b c", 1.5, '{ "x":1 }')
 
 
+def test_an_event_has_the_head_of_a_result_or_of_params(lab: Any) -> None:
+    lab.enroll()
+    long = '"' + "é" * 250_000 + '"'
+    lab.submit("r1", "r2", params=long)
+    lab.take(2)
+    lab.settle("r1", result=long)
+    lab.settle("r2", State.PENDING, result='"' + "x" * 1022 + '"')
+    details = [event.detail for event in lab.reader.read()]
+    assert details == [long[:512], long[:512], "", "", long[:512], '"' + "x" * 1022 + '"']
+    assert lab.record("r1")["result"] == long
+
+
+@pytest.mark.parametrize("message", ["no data", "没" * 3000, '"\\\n' * 1000, ""])
+def test_an_event_has_the_type_and_the_message_of_an_error_and_no_traceback(lab: Any, message: str) -> None:
+    lab.enroll()
+    lab.submit("r1")
+    lab.take()
+    error = json.dumps({"type": "ValueError", "message": message, "traceback": "line\n" * 50_000}, ensure_ascii=False)
+    lab.settle("r1", State.FAILED, error=error)
+    told = json.loads(lab.reader.read()[-1].detail)
+    assert told == {"type": "ValueError", "message": told["message"]}
+    assert message.startswith(told["message"])
+    assert len(told["message"].encode()) > 1000 or told["message"] == message
+    assert lab.record("r1")["error"] == error
+
+
+@pytest.mark.parametrize("error", ["garbage", "[]", '{"type":1}', "x" * 5000, "[" * 1024])
+def test_an_error_that_cannot_be_read_is_told_by_its_head(lab: Any, error: str) -> None:
+    lab.enroll()
+    lab.submit("r1")
+    lab.take()
+    lab.settle("r1", State.FAILED, error=error)
+    assert lab.reader.read()[-1].detail in (error, error[:1023])
+
+
+def test_big_results_do_not_fill_the_stream(lab: Any) -> None:
+    lab.enroll()
+    for number in range(40):
+        lab.submit(f"r{number}")
+        lab.take()
+        lab.settle(f"r{number}", result='"' + "x" * 250_000 + '"')
+    assert lab.client.memory_usage(lab.key("ev"), samples=0) < 100_000
+
+
 def test_lines_that_are_no_events_are_passed_over(lab: Any, caplog: Any) -> None:
     lab.submit("r1")
     lab.client.xadd(lab.key("ev"), {"x": "1"})

@@ -40,6 +40,14 @@ local function note(events, kind, subject, task, token, worker, reason, duration
     .. (reason or '') .. '\t' .. (duration or 0) .. '\t' .. (detail or '')
 end
 
+local MOST_DETAIL = 1024 -- bytes of a detail: the stream is bounded by its entries, and whoever needs more reads the Run
+
+-- The beginning of a text, up to a whole character.
+local function head(text)
+  if #text <= MOST_DETAIL then return text end
+  return string.match(string.sub(text, 1, MOST_DETAIL), '^(.*)[\1-\127\194-\244]')
+end
+
 -- Whatever stands in the place of the stream, an event is never lost.
 local function publish(P, events)
   for first = 1, #events, 200 do

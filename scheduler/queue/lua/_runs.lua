@@ -66,7 +66,7 @@ local function create(step, run, task, queue, priority, params, delay_ms, due_ms
   redis.call('HSET', record, unpack(fields))
   if idempotency ~= '' then remember(P, run, idempotency) end
   if not delayed then line_up(step, lane_name(queue, task, key), run, score) end
-  note(step.events, state, run, task, 0, '', reason, 0, params)
+  note(step.events, state, run, task, 0, '', reason, 0, head(params))
   return 'ok'
 end
 

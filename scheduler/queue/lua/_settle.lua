@@ -25,6 +25,13 @@ local function send_back(step, fields, run, record, task, state, reason, delay_m
   line_up(step, lane, run, tonumber(f[3]) and f[3] or step.stamp)
 end
 
+-- What an event tells of an error: its type and message.
+local function gist(failure)
+  local ok, f = pcall(cjson.decode, failure)
+  if not ok or type(f) ~= 'table' or type(f.type) ~= 'string' or type(f.message) ~= 'string' then return head(failure) end
+  return cjson.encode({type = head(f.type), message = head(f.message)})
+end
+
 local function settle_one(step, run, token, state, reason, delay_ms, burn, strike, result, failure, duration_ms, shut_ms)
   local P, record = step.P, step.P .. 'r:' .. run
   local was, held, task, worker, because, group, cards, told, schedule =
@@ -52,6 +59,6 @@ local function settle_one(step, run, token, state, reason, delay_ms, burn, strik
   redis.call('HSET', record, unpack(fields))
   step.freed[worker] = step.freed[worker] or {}
   table.insert(step.freed[worker], run)
-  note(step.events, state, run, task, token, worker, reason, duration_ms, failure ~= '' and failure or result)
+  note(step.events, state, run, task, token, worker, reason, duration_ms, failure ~= '' and gist(failure) or head(result))
   return 'ok'
 end
