@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from scheduler.core.clock import monotonic
 from scheduler.core.events import Event
@@ -17,7 +17,12 @@ ERROR_CHARACTERS = 500
 
 log = logging.getLogger(LOGGER)
 
-_LEVELS = {State.SUCCEEDED: logging.INFO, State.FAILED: logging.ERROR, State.DEAD: logging.ERROR}
+_LEVELS: Mapping[str, int] = {
+    State.SUCCEEDED.value: logging.INFO,
+    State.DELAYED.value: logging.WARNING,  # after an attempt that failed
+    State.FAILED.value: logging.ERROR,
+    State.DEAD.value: logging.ERROR,
+}
 _FAILED = frozenset({Reason.ERROR, Reason.TIMED_OUT, Reason.CRASHED, Reason.OOM})
 _MORE = {
     logging.INFO: "这一秒内另有 %d 次执行成功，未逐条记录",
@@ -45,8 +50,8 @@ class EventLog:
             self._written.clear()
             self.sum_up()
         for event in events:
-            level = _level(event)
-            if not level or not log.isEnabledFor(level):
+            level = _LEVELS.get(event.type)
+            if level is None or not log.isEnabledFor(level) or (level == logging.WARNING and event.reason not in _FAILED):
                 continue
             if self._written[level] < LINES_PER_S:
                 self._written[level] += 1
@@ -79,13 +84,6 @@ class EventLog:
         except Exception:
             run = None  # the store is away just now: better a number too high than no line
         return max(1, event.token - (run.claims - run.attempt)) if run else event.token
-
-
-def _level(event: Event) -> int:
-    """Of its line; 0 for what gets none."""
-    if event.type == State.DELAYED:
-        return logging.WARNING if event.reason in _FAILED else 0
-    return _LEVELS.get(event.type, 0)  # type: ignore[call-overload, no-any-return]  # a State is its text
 
 
 def _error(event: Event) -> str:
