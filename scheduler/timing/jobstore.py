@@ -15,7 +15,7 @@ from scheduler.timing.job import ScheduleJob, to_datetime
 from scheduler.timing.wiring import TimedTrigger, Wiring
 
 _MOST = 500  # jobs a step: the leader must renew its lease in between
-_SHARE_MS = 1000  # of a step, for the classes of users, for the same reason
+_SHARE = 6  # of a lease, that classes of users get of a step: for the same reason
 _SLOW_MS, _REST_MS, _LONGEST_REST_MS = 50, 5_000, 600_000
 _PARKED = "schedule %s is parked and does not fire: %s"
 _log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class RedisJobStore(BaseJobStore):  # type: ignore[misc]  # the library is untyp
         """Those that ask a class of a user come last, as only they can be slow; False for what exceeds their share of this step."""
         spent_ms = 0
         for schedule in sorted(schedules, key=_asks_a_class):
-            in_time = spent_ms <= _SHARE_MS
+            in_time = spent_ms <= self._scheduler.leader.lease_ms // _SHARE
             self._trial = schedule, self._scheduler.now_ms()
             yield schedule, in_time
             if _asks_a_class(schedule):
