@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from scheduler.core.errors import ConfigError, PluginError, SchedulerError
 from scheduler.core.nearest import did_you_mean
 from scheduler.core.task import Schedule, Task
-from scheduler.plugins.loader import find, parse_target, use_folder
+from scheduler.plugins.loader import use_folder
 from scheduler.plugins.params import check_params
 from scheduler.plugins.probe import Probe, probe
 from scheduler.settings import Settings, TaskEntry
 from scheduler.settings.task import key_parts
-from scheduler.triggers import TriggerError, build_trigger
+from scheduler.triggers import TriggerError, apart, build_trigger
 from scheduler.triggers.trigger import BuiltTrigger
 
 
@@ -93,8 +94,8 @@ def _check_trigger(entry: TaskEntry, schedule: Schedule) -> None:
 
 
 def trigger_of(schedule: Schedule) -> BuiltTrigger:
-    """The schedule's trigger; a custom class is imported from where it is registered."""
-    classes = {text: find(parse_target(text)) for text in _custom_classes(schedule.trigger, schedule.args)}
+    """The schedule's trigger; a custom class never comes into this process."""
+    classes = {text: partial(apart.build_apart, text) for text in _custom_classes(schedule.trigger, schedule.args)}
     return build_trigger(schedule.trigger, schedule.args, schedule.timezone, register=classes)
 
 
@@ -119,6 +120,7 @@ def soft_limits(task: Task) -> list[str]:
 
 
 def use_plugins(settings: Settings) -> None:
-    """Make the plugin folder importable in this process, for custom triggers and workers inside it."""
+    """Make the plugin folder importable for custom triggers, and in this process for workers inside it."""
     if settings.plugins.is_dir():
         use_folder(settings.plugins)
+        apart.use_folder(settings.plugins)

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from scheduler.triggers.cron import cron
-from scheduler.triggers.custom import custom
+from scheduler.triggers.custom import Register, custom
 from scheduler.triggers.errors import TriggerError, check_choice
 from scheduler.triggers.fields import FIELDS
 from scheduler.triggers.interval import CLOCK, STEPS, UNITS, calendar_interval, interval
@@ -26,7 +26,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 _LATER = ("calendar", "on_holiday")
 _OF_FIRES = ("jitter", "max_runs")
 _MAX_TRIGGERS = 20
-_NO_CLASSES: Mapping[str, type] = MappingProxyType({})
+_NO_CLASSES: Register = MappingProxyType({})
 
 
 class _Around(NamedTuple):
@@ -34,15 +34,15 @@ class _Around(NamedTuple):
 
     timezone: str
     dst: Dst
-    register: Mapping[str, type]
+    register: Register
     inside: tuple[str, ...] = ()
 
 
-def build_trigger(kind: str, args: Mapping[str, Any], timezone: str = "UTC", *, register: Mapping[str, type] = _NO_CLASSES) -> BuiltTrigger:
+def build_trigger(kind: str, args: Mapping[str, Any], timezone: str = "UTC", *, register: Register = _NO_CLASSES) -> BuiltTrigger:
     """The trigger that ``kind`` and ``args`` describe; ``args`` may name another ``timezone``.
 
-    ``register`` holds the classes that ``custom`` may name. Raises TriggerError for anything wrong, and for a trigger that
-    never fires from its start on; a date that has passed is no error, as no clock is read here.
+    ``register``: what makes the objects of the classes that ``custom`` may name. Raises TriggerError for anything wrong, and for a
+    trigger that never fires from its start on; a date that has passed is no error, as no clock is read here.
     """
     return _build(kind, args, _Around(timezone, Dst(), register))
 
