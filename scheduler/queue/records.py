@@ -9,47 +9,60 @@ from scheduler.core.ports import FiredState
 from scheduler.core.run import Claim, Fire, Run, Settlement, Submission
 from scheduler.core.states import State
 
+_STATES = frozenset(State)
 _BREAKS = str.maketrans("\n\t", "  ")
 _FIRED = re.compile(r"(\d+);(\d+);(\d+-\d+(?:,\d+-\d+)*)(?:;(\d+))?")
 
 
-def run_from_hash(run_id: str, h: Mapping[str, str]) -> Run:
-    """A Run from the fields of ``r:<id>``; absent fields have their defaults."""
-    claims = int(h.get("token", 0))
+def run_from_hash(run_id: str, h: Mapping[str, str]) -> Run | None:
+    """A Run from the fields of ``r:<id>``; what is absent or garbage has its default. None for a record that is none of ours."""
+    if "task" not in h or h.get("state") not in _STATES:
+        return None
+    claims = number(h.get("token"))
     return Run(
         id=run_id,
         task=h["task"],
         state=State(h["state"]),
         reason=h.get("reason", ""),
         queue=h.get("queue", "default"),
-        priority=int(h.get("prio", 5)),
-        params=_json(h, "params") or {},
-        attempt=claims - int(h.get("spared", 0)),
+        priority=number(h.get("prio"), 5),
+        params=_mapping(_json(h, "params")),
+        attempt=claims - number(h.get("spared")),
         claims=claims,
-        losses=int(h.get("losses", 0)),
-        crashes=int(h.get("crashes", 0)),
-        created_ms=_int(h, "created"),
-        due_ms=_int(h, "due"),
-        started_ms=_int(h, "started"),
-        ended_ms=_int(h, "ended"),
-        scheduled_ms=int(h["at"]) if "at" in h else None,
+        losses=number(h.get("losses")),
+        crashes=number(h.get("crashes")),
+        created_ms=number(h.get("created")),
+        due_ms=number(h.get("due")),
+        started_ms=number(h.get("started")),
+        ended_ms=number(h.get("ended")),
+        scheduled_ms=number(h.get("at")) or None,
         schedule=h.get("sched", ""),
         key=h.get("key", ""),
         worker=h.get("worker", ""),
         result=_json(h, "result"),
         error=_json(h, "error"),
-        progress=int(h.get("prog", 0)),
+        progress=number(h.get("prog")),
         progress_message=h.get("note", ""),
     )
 
 
-def _int(h: Mapping[str, str], name: str) -> int:
-    return int(float(h.get(name, 0)))
+def number(text: str | None, otherwise: int = 0) -> int:
+    """What a field holds; where it is not there, or garbage, ``otherwise``."""
+    try:
+        return otherwise if text is None else int(float(text))
+    except (ValueError, OverflowError):
+        return otherwise
 
 
 def _json(h: Mapping[str, str], name: str) -> Any:
-    text = h.get(name)
-    return json.loads(text) if text else None
+    try:
+        return json.loads(h.get(name) or "null")
+    except (ValueError, RecursionError):
+        return None
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def one_line(text: str) -> str:

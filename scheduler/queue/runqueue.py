@@ -177,8 +177,7 @@ class RunQueue:
 
     def get(self, run_id: str) -> Run | None:
         """The Run, or None: unknown, retired, or its record is none of ours."""
-        fields = self.client.hgetall(f"{self.prefix}r:{run_id}")
-        return run_from_hash(run_id, fields) if "task" in fields and "state" in fields else None
+        return run_from_hash(run_id, self.client.hgetall(f"{self.prefix}r:{run_id}"))
 
     def find(self, *, state: str = "", task: str = "", limit: int = 100) -> Iterator[Run]:
         """Runs in this state (all states when ''), newest first within a state; looks at no more than a few thousand."""

@@ -9,7 +9,7 @@ from typing import Any
 from scheduler.core.ports import FiredState, Leadership
 from scheduler.core.run import Fire
 from scheduler.core.task import Schedule
-from scheduler.queue.records import fire_args, fired_state
+from scheduler.queue.records import fire_args, fired_state, number
 from scheduler.queue.runqueue import RunQueue
 
 _CHUNK = 200  # schedules per call
@@ -37,7 +37,7 @@ class ScheduleBook:
     def leader(self) -> tuple[str, int]:
         """(instance, epoch) of whoever led last; ("", 0) before the first election."""
         instance, epoch = self._client.hmget(f"{self._prefix}lead", ["id", "epoch"])
-        return instance or "", int(epoch or 0)
+        return instance or "", number(epoch)
 
     def load_schedules(self) -> dict[str, tuple[Schedule, FiredState]]:
         """All schedules; a definition that cannot be read stays in the store, but is not among them: the log says why."""
@@ -88,8 +88,7 @@ class ScheduleBook:
         return self._queue.pause("schedule", name, on=on)
 
     def generation(self) -> int:
-        value = self._client.hget(f"{self._prefix}meta", "generation")
-        return int(value or 0)
+        return number(self._client.hget(f"{self._prefix}meta", "generation"))
 
     def fire(self, epoch: int, fires: Sequence[Fire]) -> list[str]:
         args: list[Any] = []

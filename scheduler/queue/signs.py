@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from scheduler.queue.records import number
 from scheduler.queue.runqueue import RunQueue
 
 
@@ -32,7 +33,7 @@ def read_signs(queue: RunQueue, workers: Sequence[str], now_ms: int) -> tuple[Le
         pipe.zscore(f"{p}idle", worker)
         pipe.scard(f"{p}own:{worker}")
     (instance, epoch, until), *facts = pipe.execute()
-    leading = Leading(instance or "", int(epoch or 0), int(until or now_ms) - now_ms)
+    leading = Leading(instance or "", number(epoch), number(until, now_ms) - now_ms)
     rows = zip(workers, facts[::3], facts[1::3], facts[2::3], strict=True)
     return leading, {
         worker: Seen(int(lease or now_ms) - now_ms, None if idle is None else now_ms - int(idle), int(runs))

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from scheduler.queue.records import number
 from scheduler.queue.runqueue import RunQueue
 
 
@@ -59,7 +60,7 @@ def read_stats(queue: RunQueue, most: int = 500) -> Stats:
         depths[name] = depths.get(name, 0) + depth
         heads.setdefault(name, []).append(head)
         reason, _, rest = why.partition(" ")
-        shut.append(ClosedLane(lane, reason, int(rest.partition(" ")[0] or 0), depth))
+        shut.append(ClosedLane(lane, reason, number(rest.partition(" ")[0]), depth))
     held = {worker: running for worker, _, running in _rows(workers, 3)}
     oldest = {name: _oldest_wait_ms(queue, runs, int(now)) for name, runs in heads.items()}
     listed = {name: QueueStats(depths.get(name, 0), oldest.get(name, 0), paused, order) for name, (paused, order, _) in facts.items()}
@@ -71,7 +72,7 @@ def _oldest_wait_ms(queue: RunQueue, runs: list[str], now_ms: int) -> int:
     for run in runs:
         if run:
             pipe.hget(f"{queue.prefix}r:{run}", "created")
-    created = [int(float(ms)) for ms in pipe.execute() if ms]
+    created = [number(ms, now_ms) for ms in pipe.execute() if ms]
     return max(0, now_ms - min(created)) if created else 0
 
 

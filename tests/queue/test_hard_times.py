@@ -15,6 +15,7 @@ from scheduler.core.task import Schedule, Task
 from scheduler.queue import AddedTasks, RunQueue, ScheduleBook
 from scheduler.queue.functions import library
 from scheduler.queue.keys import PATTERNS
+from scheduler.queue.signs import read_signs
 from scheduler.queue.stats import read_stats
 
 # ── Memory ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -281,7 +282,7 @@ FOREIGN: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("pattern", [pattern for pattern in KEYS if pattern != "lead"])
+@pytest.mark.parametrize("pattern", KEYS)
 def test_foreign_members_do_not_stop_the_centre(lab: Any, pattern: Any) -> None:
     busy_centre(lab)
     name = first_key(lab, pattern)
@@ -294,13 +295,18 @@ def test_foreign_members_do_not_stop_the_centre(lab: Any, pattern: Any) -> None:
     assert ended["probe"] == "succeeded"
 
 
-@pytest.mark.parametrize("field", ["token", "spared", "losses", "crashes", "score", "due", "prio", "at", "queue"])
-def test_a_record_with_foreign_values_does_not_stop_the_others(lab: Any, field: Any) -> None:
+FIELDS = ("token", "spared", "losses", "crashes", "score", "due", "delay", "prio", "at", "queue", "state", "task", "params", "started")
+
+
+@pytest.mark.parametrize("value", ["garbage", "nan", "1e400"])
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_record_with_foreign_values_does_not_stop_the_others(lab: Any, field: Any, value: Any) -> None:
     lab.enroll()
     lab.submit("r1", "r2")
     lab.submit("r3", delay_ms=10)
     for run in ("r1", "r3"):
-        lab.client.hset(lab.key(f"r:{run}"), field, "garbage")
+        lab.client.hset(lab.key(f"r:{run}"), field, value)
+    assert "r2" in {run.id for run in lab.queue.find()}
     lab.pass_ms(10)
     lab.sweep()
     claims = lab.claim(9)
@@ -354,6 +360,53 @@ def test_what_has_fired_is_read_as_nothing_where_it_is_garbage(lab: Any) -> None
         lab.client.hset(lab.key("fired"), "s1", text)
         known = book.load_schedules()
         assert (known["s1"][1].last_ms, known["s2"][1].last_ms) == (0, lab.NOW)
+
+
+@pytest.mark.parametrize("value", ["garbage", "", "nan", "1e400", "-5", "1.5"])
+@pytest.mark.parametrize(
+    "field", ["meta/generation", "meta/epoch", "meta/keep", "lead/until", "lead/epoch", "lead/heard", "why/x", "task:a/limit"]
+)
+def test_garbage_in_a_field_is_read_as_nothing(lab: Any, field: str, value: str) -> None:
+    book = ScheduleBook(lab.queue)
+    epoch = book.elect("me", 5000).epoch
+    lab.enroll()
+    key, _, name = field.partition("/")
+    lab.client.hset(lab.key(key), name, value)
+    lab.client.zadd(lab.key("closed"), {"x": lab.NOW + 1})
+    assert book.generation() <= 1
+    book.save_schedules([Schedule(name="s", task="a", trigger="interval", args={"seconds": 1})])
+    book.pause_schedule("s")
+    assert book.generation() == 2
+    assert book.leader()[0] == read_signs(lab.queue, [], lab.now)[0].instance == "me"
+    assert book.elect("me", 5000).epoch >= epoch
+    lab.pass_ms(5000)
+    assert book.elect("other", 5000).epoch > epoch
+    read_stats(lab.queue)
+    lab.submit("r1")
+    assert lab.take() == ["r1"]
+    assert lab.settle("r1") == "ok"
+    lab.sweep()
+
+
+def test_an_epoch_of_the_leader_that_was_overwritten_does_not_go_back(lab: Any) -> None:
+    book = ScheduleBook(lab.queue)
+    for instance in ("a", "b", "c"):
+        book.elect(instance, 5000)
+        lab.pass_ms(5000)
+    lab.client.hset(lab.key("lead"), "epoch", "garbage")
+    assert book.elect("d", 5000).epoch == 4
+
+
+def test_a_record_of_garbage_is_no_run_and_one_with_garbage_has_defaults(lab: Any) -> None:
+    lab.submit("r1", "r2", params='{"x":1}')
+    lab.client.hset(lab.key("r:r1"), "state", "weird")
+    facts = ("params", "result", "error", "token", "created", "at", "prio", "prog")
+    lab.client.hset(lab.key("r:r2"), mapping=dict.fromkeys(facts, "{x"))
+    [run] = lab.queue.find()
+    assert (run.id, run.params, run.result, run.error, run.claims, run.created_ms) == ("r2", {}, None, None, 0, 0)
+    assert (run.scheduled_ms, run.priority, run.progress) == (None, 5, 0)
+    lab.client.hset(lab.key("r:r2"), "params", "[1]")
+    assert [run.params for run in lab.queue.find()] == [{}]
 
 
 def test_nothing_foreign_found_means_the_error_stands(lab: Any) -> None:

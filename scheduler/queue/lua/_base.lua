@@ -21,6 +21,11 @@ local function whole(field)
   return number and number >= 0 and number < 1e15 and text(number) == field and number or nil
 end
 
+-- Some definition has changed: everybody reads them again.
+local function next_generation(P)
+  redis.call('HSET', P .. 'meta', 'generation', text((whole(redis.call('HGET', P .. 'meta', 'generation')) or 0) + 1))
+end
+
 -- Foreign data in the place of a key of ours steps aside, for a week.
 local function set_aside(P, name)
   redis.call('RENAME', P .. name, P .. 'bad:' .. name)

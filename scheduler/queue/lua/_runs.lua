@@ -72,8 +72,8 @@ end
 
 -- What a worker is told of a Run it claims: id, token, attempt, task, params, losses, crashes, at.
 local function claim_of(run, token, spared, task, params, losses, crashes, at)
-  local attempt = token - (tonumber(spared) or 0)
-  return {run, token, attempt, task, params or '', tonumber(losses) or 0, tonumber(crashes) or 0, tonumber(at) or ''}
+  local attempt = token - (whole(spared) or 0)
+  return {run, token, attempt, task, params or '', whole(losses) or 0, whole(crashes) or 0, whole(at) or ''}
 end
 
 -- Where a Run is that nobody holds.
@@ -118,7 +118,7 @@ end
 
 -- Ended Runs beyond the number to keep leave, oldest first, at most 500; dead letters never do.
 local function forget_oldest(P, most)
-  local keep = tonumber(redis.call('HGET', P .. 'meta', 'keep')) or 10000
+  local keep = whole(redis.call('HGET', P .. 'meta', 'keep')) or 10000
   local excess = redis.call('ZCARD', P .. 'done') - keep
   if excess <= 0 then return 0 end
   local old = redis.call('ZRANGE', P .. 'done', 0, math.min(excess, most, 500) - 1)

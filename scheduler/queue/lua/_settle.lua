@@ -3,9 +3,9 @@
 -- What is held against a Run, and whether the attempt counts.
 local function charge(fields, record, burn, strike)
   local f = redis.call('HMGET', record, 'spared', 'losses', 'crashes')
-  if burn == '0' then put(fields, 'spared', (tonumber(f[1]) or 0) + 1) end
-  if strike == 'loss' then put(fields, 'losses', (tonumber(f[2]) or 0) + 1) end
-  if strike == 'crash' then put(fields, 'crashes', (tonumber(f[3]) or 0) + 1) end
+  if burn == '0' then put(fields, 'spared', (whole(f[1]) or 0) + 1) end
+  if strike == 'loss' then put(fields, 'losses', (whole(f[2]) or 0) + 1) end
+  if strike == 'crash' then put(fields, 'crashes', (whole(f[3]) or 0) + 1) end
 end
 
 -- The Run will run again: at once, or after a delay. A closed gate closes its lane for a while.
@@ -22,7 +22,7 @@ local function send_back(step, fields, run, record, task, state, reason, delay_m
   if shut_ms ~= '0' and not is_closed(step.P, lane) then
     close_lane(step, lane, reason ~= '' and reason or 'gate', step.now + shut_ms)
   end
-  line_up(step, lane, run, tonumber(f[3]) and f[3] or step.stamp)
+  line_up(step, lane, run, whole(f[3]) and f[3] or step.stamp)
 end
 
 -- What an event tells of an error: its type and message.

@@ -25,7 +25,7 @@ local function policy_of(c, task)
   if policy == nil then
     if knows(P, c.worker, task) then
       local f = redis.call('HMGET', P .. 'task:' .. task, 'paused', 'limit', 'rates', 'slot')
-      policy = {paused = f[1], limit = tonumber(f[2]), rates = f[3], slot = c.free[f[4]] and f[4] or 'default'}
+      policy = {paused = f[1], limit = whole(f[2]), rates = f[3], slot = c.free[f[4]] and f[4] or 'default'}
     else
       policy = somebody_knows(P, task) and 'others' or 'nobody'
     end
@@ -145,7 +145,7 @@ local function look_at_heads(P, lane, task, runs)
     local state, token, spared, params, losses, crashes, at =
       unpack(redis.call('HMGET', P .. 'r:' .. runs[i], 'state', 'token', 'spared', 'params', 'losses', 'crashes', 'at'))
     if state == 'pending' then -- else it has no business in a lane
-      claims[#claims + 1] = claim_of(runs[i], (tonumber(token) or 0) + 1, spared, task, params, losses, crashes, at)
+      claims[#claims + 1] = claim_of(runs[i], (whole(token) or 0) + 1, spared, task, params, losses, crashes, at)
     end
   end
   return claims

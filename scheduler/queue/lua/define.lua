@@ -19,7 +19,7 @@ local function define(keys, args)
     end
     if args[i + 4] ~= '' and args[i + 4] ~= redis.call('HGET', P .. 'tasks', task) then
       redis.call('HSET', P .. 'tasks', task, args[i + 4])
-      redis.call('HINCRBY', P .. 'meta', 'generation', 1)
+      next_generation(P)
     end
     open_shut(P, 'busy/' .. task)
     open_shut(P, 'rate/' .. task)

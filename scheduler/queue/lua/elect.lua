@@ -7,13 +7,14 @@ flags: allow-oom
 local function elect(keys, args)
   local P, now, me, lease = keys[1], clock(args[1]), args[2], tonumber(args[3])
   local f = redis.call('HMGET', P .. 'lead', 'id', 'until', 'epoch', 'heard')
-  local holder, until_ms, epoch, silent = f[1], tonumber(f[2] or 0), tonumber(f[3] or 0), 0
+  local holder, until_ms, silent = f[1], whole(f[2]) or 0, 0
+  local epoch = math.max(whole(f[3]) or 0, whole(redis.call('HGET', P .. 'meta', 'epoch')) or 0)
   -- A lease that ends later than any lease can was written before the clock stepped back: it holds no longer than a new one.
   if until_ms > now + lease then until_ms = now + lease; redis.call('HSET', P .. 'lead', 'until', until_ms) end
   if holder and holder ~= me and until_ms > now then return {0, now, holder, 0} end
-  if holder ~= me or until_ms <= now then
-    epoch = math.max(epoch, tonumber(redis.call('HGET', P .. 'meta', 'epoch') or 0)) + 1
-    silent = f[4] and math.max(0, now - tonumber(f[4])) or 0
+  if holder ~= me or until_ms <= now or epoch == 0 then
+    epoch = epoch + 1
+    silent = math.max(0, now - (whole(f[4]) or now))
   end
   redis.call('HSET', P .. 'lead', 'id', me, 'until', now + lease, 'epoch', epoch, 'heard', now)
   redis.call('HSET', P .. 'meta', 'epoch', epoch)

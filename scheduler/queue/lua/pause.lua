@@ -29,7 +29,7 @@ local function pause_step(step, args)
     pause_queue(P, name, on)
   else
     if changed and not on then go_on(P, step.now - 1, name) end
-    redis.call('HINCRBY', P .. 'meta', 'generation', 1)
+    next_generation(P)
   end
   if not changed then return 'same' end
   note(step.events, on and 'paused' or 'resumed', name, '', 0, '', kind)

@@ -22,13 +22,13 @@ local function repair_one(step, run)
   local over = state ~= 'pending' and state ~= 'delayed' and state ~= 'running'
   if schedule and not over then redis.call('SADD', P .. 'active:' .. schedule, run) end
   if state == 'pending' then
-    line_up(step, lane_name(queue or 'default', task, key), run, tonumber(score) and score or step.stamp)
+    line_up(step, lane_name(queue or 'default', task, key), run, whole(score) and score or step.stamp)
   elseif state == 'delayed' then
-    redis.call('ZADD', P .. 'delayed', 'NX', tonumber(due) or step.now, run)
+    redis.call('ZADD', P .. 'delayed', 'NX', whole(due) or step.now, run)
   elseif state == 'running' then
     repair_running(step, run, unpack(redis.call('HMGET', record, 'worker', 'busy', 'cancel')))
   else
-    redis.call('ZADD', P .. (state == 'dead' and 'dead' or 'done'), 'NX', tonumber(ended) or step.now, run)
+    redis.call('ZADD', P .. (state == 'dead' and 'dead' or 'done'), 'NX', whole(ended) or step.now, run)
   end
 end
 

@@ -13,7 +13,7 @@ local function start_over(step, args)
   if state == 'pending' and reason == 'retry' then return 'ok' end
   if state == 'succeeded' then return 'succeeded' end
   if state ~= 'failed' and state ~= 'dead' and state ~= 'cancelled' then return 'active' end
-  local score = score_of(step, queue or 'default', tonumber(priority) or 5, step.now)
+  local score = score_of(step, queue or 'default', whole(priority) or 5, step.now)
   redis.call('ZREM', P .. 'done', run)
   redis.call('ZREM', P .. 'dead', run)
   if schedule then redis.call('SADD', P .. 'active:' .. schedule, run) end

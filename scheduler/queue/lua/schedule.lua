@@ -10,6 +10,6 @@ local function schedule(keys, args)
     redis.call('HSET', P .. 'schedules', args[i], args[i + 1])
     if args[i + 2] == '1' then begin_anew(P, now, args[i]) end
   end
-  redis.call('HINCRBY', P .. 'meta', 'generation', 1)
+  next_generation(P)
   return 'ok'
 end

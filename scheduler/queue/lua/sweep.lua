@@ -12,7 +12,7 @@ local function release_due(step, most)
     local state, task, queue, key, score, token = unpack(redis.call('HMGET', record, 'state', 'task', 'queue', 'key', 'score', 'token'))
     if state == 'delayed' then
       redis.call('HSET', record, 'state', 'pending')
-      line_up(step, lane_name(queue or 'default', task, key), due[i], tonumber(score) and score or step.stamp)
+      line_up(step, lane_name(queue or 'default', task, key), due[i], whole(score) and score or step.stamp)
       note(step.events, 'pending', due[i], task, token, '', 'due')
     end
     redis.call('ZREM', step.P .. 'delayed', due[i])

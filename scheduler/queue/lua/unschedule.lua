@@ -12,6 +12,6 @@ local function unschedule(keys, args)
     redis.call('HDEL', P .. 'tasks', args[i])
     redis.call('SREM', P .. 'paused', 'schedule/' .. args[i])
   end
-  redis.call('HINCRBY', P .. 'meta', 'generation', 1)
+  next_generation(P)
   return 'ok'
 end
