@@ -57,6 +57,23 @@ def test_a_lifo_queue_hands_out_its_newest_run_first(lab: Any) -> None:
     assert lab.take(9) == ["urgent", "new", "middle", "old"]
 
 
+def test_whoever_can_take_it_is_woken_however_many_wait_that_cannot(lab: Any) -> None:
+    able = [f"able{number}" for number in range(5)]
+    for number in range(200):
+        lab.enroll(f"other{number:03}", queues="other")
+        lab.claim(worker=f"other{number:03}")
+        if number % 40 == 0:
+            worker = able[number // 40]
+            lab.enroll(worker)
+            lab.claim(worker=worker)
+        lab.pass_ms(1)
+    lab.submit("r1", "r2", "r3", "r4")
+    assert [worker for worker in able if f"wake:{worker}" in lab.state()] == able[:4]
+    lab.submit("r5")
+    assert lab.state()[f"wake:{able[4]}"] == ["work"]
+    assert len(lab.state()["idle"]) == 200
+
+
 def test_the_order_of_a_queue_holds_for_what_comes_after(lab: Any) -> None:
     lab.submit("first")
     lab.queue.order("default", "lifo")

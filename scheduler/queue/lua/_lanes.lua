@@ -2,6 +2,7 @@
 -- A closed lane is in `closed` (when to look at it again); `why` tells "reason until cause". Where something has to end before it may
 -- open, that is the cause, and `shut:<cause>` lists the lane. A lane without Runs is neither open nor closed.
 
+local MOST_IDLE = 1000 -- idle workers that one wake-up passes over
 local RECHECK_MS = 60000 -- a closed lane is looked at again after this at the latest, so no lost signal closes it for ever
 
 local function lane_name(queue, task, key)
@@ -25,16 +26,21 @@ local function knows(P, worker, task) return redis.call('SISMEMBER', P .. 'knows
 
 -- Wake up to `count` idle workers that can take a Run of this lane. The wake-up waits in a list: it cannot be missed.
 local function wake(P, lane, count)
-  local idle = redis.call('ZRANGE', P .. 'idle', 0, 63)
   local queue, task = queue_and_task(lane)
-  for i = 1, #idle do
-    if count <= 0 then return end
-    if serves(P, idle[i], queue) and knows(P, idle[i], task) then
-      redis.call('ZREM', P .. 'idle', idle[i])
-      redis.call('RPUSH', P .. 'wake:' .. idle[i], 'work')
-      count = count - 1
+  local passed, idle = 0, nil
+  repeat
+    idle = redis.call('ZRANGE', P .. 'idle', passed, passed + 63)
+    for i = 1, #idle do
+      if count <= 0 then return end
+      if serves(P, idle[i], queue) and knows(P, idle[i], task) then
+        redis.call('ZREM', P .. 'idle', idle[i])
+        redis.call('RPUSH', P .. 'wake:' .. idle[i], 'work')
+        count = count - 1
+      else
+        passed = passed + 1
+      end
     end
-  end
+  until #idle < 64 or passed >= MOST_IDLE
 end
 
 -- Put the lane's head score into its queue, or take the lane out when it is empty.
