@@ -26,12 +26,8 @@ _START_S = 30.0  # to start Python on a machine that is very busy
 _AT_ONCE_S, _SHARE = 2.0, 0.1  # of answers to one trigger's questions: a search may ask thousands
 
 
-class _TooLongError(Exception):
-    """The time for one line of an answer is over; seconds."""
-
-
-class _LostError(TriggerError):
-    """The child did not survive the question."""
+class _LostError(Exception):
+    """The child did not survive the question; how it was lost, as the end of a sentence."""
 
 
 @dataclass(slots=True)
@@ -50,8 +46,6 @@ class Apart:
         if self.paid_s - began_s > _AT_ONCE_S / _SHARE:
             raise TriggerError(f"{self.target} answers too slowly: its last answers took more than {_AT_ONCE_S:g} s", "class")
         try:
-            return _child.ask(self.target, self.args, after_ms)
-        except _LostError:  # an overloaded machine may take the processor away for longer than the budget once
             return _child.ask(self.target, self.args, after_ms)
         finally:
             self.paid_s = max(self.paid_s, began_s) + (monotonic() - began_s) / _SHARE
@@ -92,10 +86,8 @@ class _Child:
         with self._lock:
             try:
                 told = self._told([target, args, after_ms])
-            except _TooLongError as error:
-                raise _LostError(f"{subject} took longer than {error} s", "class") from error
-            except (EOFError, BrokenPipeError) as error:
-                raise _LostError(f"{subject} ended its process", "class") from error
+            except _LostError as error:
+                raise TriggerError(f"{subject}{error}", "class") from error
         if "value" in told:
             return told["value"]
         kind, text = told["error"]
@@ -103,9 +95,18 @@ class _Child:
 
     def _told(self, question: list[Any]) -> dict[str, Any]:
         try:
+            return self._told_once(question)
+        except _LostError:
+            if question[-1] is None:
+                raise
+            return self._told_once(question)  # an overloaded machine may take the processor away for longer than the budget once
+
+    def _told_once(self, question: list[Any]) -> dict[str, Any]:
+        try:
             if self._process is None or self._process.poll() is not None:
                 self._start()
-            self._pipe("stdin").write(json.dumps(question).encode() + b"\n")
+            with suppress(BrokenPipeError):  # the end of the answers tells the same
+                self._pipe("stdin").write(json.dumps(question).encode() + b"\n")
             told = self._line(_BUILD_S)
             return told if question[-1] is None or "error" in told else self._line(_ANSWER_S)
         except BaseException:  # also when we are interrupted: an answer that is still to come would be taken for the next one's
@@ -129,10 +130,10 @@ class _Child:
         poll.register(pipe, select.POLLIN)
         while b"\n" not in self._heard:
             if not poll.poll(max(0.0, deadline - monotonic()) * 1000):
-                raise _TooLongError(f"{seconds:g}")
+                raise _LostError(f" took longer than {seconds:g} s")
             heard = pipe.read(1 << 16)
             if not heard:
-                raise EOFError
+                raise _LostError(" ended its process")
             self._heard += heard
         line, _, self._heard = self._heard.partition(b"\n")
         return cast("dict[str, Any]", json.loads(line))
