@@ -103,8 +103,11 @@ class Roles:
         at_end()
 
     def _tell(self) -> None:
-        """What the store must know of the tasks; of the schedules the timer tells it."""
-        self._center.queue.define(list(self._center.catalogue.tasks.values()))
+        """What a start enters in the store, once more."""
+        catalogue = self._center.catalogue
+        self._center.queue.define(list(catalogue.tasks.values()))
+        if self.timer is not None:
+            self.timer.sync_yaml(list(catalogue.schedules.values()))
 
     def _wiring(self) -> Wiring:
         return Wiring(build=trigger_of, due=misses.due, jitter=jitter_of, submission=self._submission)

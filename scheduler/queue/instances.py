@@ -34,7 +34,7 @@ class Instances:
         self._lost = self._lost or (self._came and not known)
         self._came = True
         if self._lost:
-            _log.warning("the store has lost what it was told by %s: the limits of all tasks are entered again", self._instance)
+            _log.warning("the store has lost what it was told by %s: the configuration is entered again", self._instance)
             self._tell()
             self._lost = False
         for other in sorted({*differing} - {*self.differing}):

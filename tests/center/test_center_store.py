@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from scheduler.core.task import Schedule
 from scheduler.vitals import Vitals
 
 EVERY_HOUR = {"trigger": "interval", "args": {"hours": 1}}
@@ -18,6 +19,16 @@ def test_a_store_that_was_emptied_is_told_of_limits_and_schedules_again(desk: An
     client.flushall()
     desk.until(lambda: client.hgetall("{cq:t}:task:simple") == before and client.hexists("{cq:t}:schedules", "simple"))
     assert [level for level, text in logged(caplog, "scheduler.queue.instances") if "lost" in text] == ["WARNING"]
+
+
+def test_schedules_come_back_even_where_others_were_added_to_the_empty_store(desk: Any, client: Any) -> None:
+    center = desk.started({"simple": EVERY_HOUR})
+    desk.until(lambda: client.hexists("{cq:t}:instances", center.instance))
+    added = [Schedule(name=f"added{number}", task="simple", trigger="interval", args={"hours": 1}) for number in range(9)]
+    client.flushall()
+    for schedule in added:  # so the number of changes soon is greater than it was
+        center.add_schedules([schedule])
+    desk.until(lambda: client.hexists("{cq:t}:schedules", "simple"))
 
 
 def test_without_a_timer_the_limits_are_told_again_too(desk: Any, client: Any) -> None:
