@@ -70,9 +70,9 @@ def _add(catalogue: Catalogue, entry: TaskEntry, found: Probe, settings: Setting
 def _misfits(entry: TaskEntry, found: Probe, *, scheduled: bool) -> Iterator[str]:
     """What of the params and the concurrency key does not fit the signature; a fire has no params but the task's own."""
     params = entry.config.params
-    apart = {name: check_params(found, {name: value}, complete=False) for name, value in params.items()}
-    yield from (f"{entry.where('params', name)}: {wrong}" for name, told in apart.items() for wrong in told)
-    if missing := [wrong for wrong in check_params(found, params, complete=scheduled) if [wrong] not in apart.values()]:
+    alone = {name: check_params(found, {name: value}, complete=False) for name, value in params.items()}
+    yield from (f"{entry.where('params', name)}: {wrong}" for name, told in alone.items() for wrong in told)
+    if missing := [wrong for wrong in check_params(found, params, complete=scheduled) if [wrong] not in alone.values()]:
         yield f"{entry.where('params')}: {'; '.join(missing)}"
     takes = {parameter.name for parameter in found.signature}
     for name in filter(None, (name for _, name in key_parts(entry.config.concurrency_key or ""))):

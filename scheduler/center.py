@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scheduler.catalogue import Catalogue, read_catalogue, use_plugins
 from scheduler.core.clock import monotonic
-from scheduler.core.errors import ConflictError, RunNotFoundError, UnknownTaskError, WaitTimeoutError
+from scheduler.core.errors import ConflictError, PluginError, RunNotFoundError, UnknownTaskError, WaitTimeoutError
 from scheduler.core.ids import NAME
 from scheduler.core.nearest import did_you_mean
 from scheduler.core.run import Run
@@ -102,7 +102,8 @@ class SchedulerCenter:
             if name in added:
                 return added[name]
             known = {*added, *(name for name, entry in self.settings.tasks.items() if entry.config.enabled)}
-            raise UnknownTaskError(f"no task named {name!r}{did_you_mean(name, known)}; known are: {', '.join(sorted(known)) or 'none'}")
+            hint = f"; it is switched off at {entry.where('enabled')}" if entry else did_you_mean(name, known)
+            raise UnknownTaskError(f"no task named {name!r}{hint}; known are: {', '.join(sorted(known)) or 'none'}")
         self._unprobed[name] = entry.to_task(entry.module, {})
         return self._unprobed[name]
 
@@ -114,7 +115,9 @@ class SchedulerCenter:
             return None
 
     def _misfits(self, task: Task, params: Mapping[str, Any]) -> list[str]:
-        """Checked where the plugins are loaded; elsewhere the attempt itself says what does not fit."""
+        """Checked where the plugins are loaded; elsewhere the attempt itself says what does not fit. PluginError: it cannot run at all."""
+        if self._catalogue and task.name in self._catalogue.broken:
+            raise PluginError(self._catalogue.broken[task.name])
         found = self._catalogue.probes.get(task.name) if self._catalogue else None
         return check_params(found, params) if found else []
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.core.errors import ConfigError
+from scheduler.core.errors import ConfigError, PluginError
 
 EVERY_SECOND = {"trigger": "interval", "args": {"seconds": 1}}
 TRIGGERS = """
@@ -31,13 +31,21 @@ def test_a_broken_plugin_is_one_broken_task(desk: Any, caplog: pytest.LogCapture
 def test_a_run_of_a_broken_task_waits_for_the_repair(desk: Any) -> None:
     desk.plugin("torn", "def run(:")
     tasks = {"torn": {"trigger": "none"}, "simple": {"trigger": "none"}}
+    run = desk.center(tasks).submit("torn")  # from a program that has not loaded the plugins
     center = desk.started(tasks)
-    run = center.submit("torn")
     center.submit("simple")  # whoever takes it sees the other
     desk.until(lambda: [lane["reason"] for lane in center.stats()["closed"]] == ["no_worker"])
     center.shutdown()
     desk.plugin("torn", "def run(): return 'repaired'")
     assert desk.started(tasks).wait(run).result == "repaired"
+
+
+def test_a_run_of_a_task_that_is_known_to_be_broken_is_refused(desk: Any) -> None:
+    desk.plugin("torn", "def run(:")
+    center = desk.center({"torn": {"trigger": "none"}})
+    with pytest.raises(PluginError, match=re.escape(center.catalogue.broken["torn"])):
+        center.submit("torn")
+    assert center.stats()["queues"] == {}
 
 
 def test_wrong_triggers_are_told_all_at_once_with_their_places(desk: Any) -> None:

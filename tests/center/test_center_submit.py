@@ -42,7 +42,7 @@ def test_an_unknown_task_names_the_nearest(center: SchedulerCenter) -> None:
 
 
 def test_a_task_that_is_switched_off_cannot_be_submitted(center: SchedulerCenter) -> None:
-    with pytest.raises(UnknownTaskError, match=r"no task named 'switched_off'.*known are: per_tenant, simple$"):
+    with pytest.raises(UnknownTaskError, match=r"no task named 'switched_off'; it is switched off at .*known are: per_tenant, simple$"):
         center.submit("switched_off")
 
 
