@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from scheduler.core.clock import SystemClock
 from scheduler.core.errors import ConfigError, PluginError, SchedulerError
 from scheduler.core.nearest import did_you_mean
 from scheduler.core.task import Schedule, Task
@@ -51,7 +52,7 @@ def read_catalogue(settings: Settings) -> Catalogue:
 def _add(catalogue: Catalogue, entry: TaskEntry, found: Probe, settings: Settings) -> None:
     schedule = entry.to_schedule(settings.scheduler)
     if schedule is not None:
-        _check_trigger(entry, schedule)
+        _check_trigger(catalogue, entry, schedule)
     if not found.ok:
         raise PluginError(found.error)
     if wrong := list(_misfits(entry, found, scheduled=schedule is not None)):
@@ -86,11 +87,17 @@ def _as_coroutine(task: Task) -> Task:
     return Task.from_dict({**task.to_dict(), "executor": "asyncio"})
 
 
-def _check_trigger(entry: TaskEntry, schedule: Schedule) -> None:
+def _check_trigger(catalogue: Catalogue, entry: TaskEntry, schedule: Schedule) -> None:
+    """Once its last instant has passed the task is broken alone: a start on the day after must not fail as a whole."""
     try:
-        trigger_of(schedule)
+        over = trigger_of(schedule).next(SystemClock().now_ms()) is None
     except TriggerError as error:
         raise ConfigError([f"{entry.where('args', *error.key)}: {error}"]) from error
+    if over and schedule.trigger == "date":  # one that has run stays in its file
+        catalogue.warnings.append(f"{entry.where('args', 'run_date')}: its instant {schedule.args['run_date']} has passed: it will not run")
+    elif over:
+        last = "end_date" if "end_date" in schedule.args else "year"
+        raise SchedulerError(f"{entry.where('args', last)}: {schedule.trigger} never fires again: its last instant has passed")
 
 
 def trigger_of(schedule: Schedule) -> BuiltTrigger:

@@ -70,6 +70,29 @@ def test_wrong_triggers_are_told_all_at_once_with_their_places(desk: Any) -> Non
     assert "did you mean 'seconds'" in second
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "trigger: cron, args: {year: ▶2020}",
+        "args: {hours: 1, end_date: ▶'2020-12-31'}",
+        "trigger: cron, args: {expression: 0 9 * * *, end_date: ▶'2020-12-31'}",
+    ],
+)
+def test_a_trigger_whose_last_instant_has_passed_breaks_its_task_alone(keys: str, desk: Any) -> None:
+    text = f"tasks: {{simple: {{{keys}}}, other: {{module: simple, args: {{hours: 1}}}}}}"
+    place = f"1:{text.index('▶') + 1}"
+    catalogue = desk.center(text.replace("▶", "")).catalogue
+    assert catalogue.broken["simple"].startswith(f"{desk.folder}/tasks.yaml:{place}: ")
+    assert catalogue.broken["simple"].endswith("never fires again: its last instant has passed")
+    assert set(catalogue.schedules) == {"other"}
+
+
+def test_a_date_that_has_passed_is_a_warning(desk: Any) -> None:
+    catalogue = desk.center("tasks: {simple: {trigger: date, args: {run_date: 2020-12-31 10:00:00}}}").catalogue
+    assert catalogue.warnings == [f"{desk.folder}/tasks.yaml:1:50: its instant 2020-12-31 10:00:00 has passed: it will not run"]
+    assert set(catalogue.tasks) == {"simple"}
+
+
 def test_params_that_do_not_fit_are_told_with_their_place(desk: Any) -> None:
     desk.plugin("typed", "def run(count: int): ...")
     tasks = """\
