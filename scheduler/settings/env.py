@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
+from scheduler.core.address import parse_address
+from scheduler.core.errors import StoreError
 from scheduler.settings.fields import (
     Duration,
     Filled,
@@ -35,6 +37,16 @@ def _absolute(address: SecretUrl, info: ValidationInfo) -> SecretUrl:
     return SecretUrl(f"{scheme}:///{(info.context or {}).get('base', Path()) / path}")
 
 
+def _read(address: SecretUrl) -> SecretUrl:
+    """Told with its place, before anything connects."""
+    try:
+        if address.get_secret_value() != "embedded":
+            parse_address(address.get_secret_value())
+    except StoreError as error:
+        raise ValueError(str(error).removeprefix("redis.url ")) from None
+    return address
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -42,6 +54,7 @@ def _upper(value: object) -> object:
 RedisUrl = Annotated[
     SecretUrl,
     url("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix", words=("embedded",)),
+    AfterValidator(_read),
 ]
 HistoryUrl = Annotated[
     SecretUrl,

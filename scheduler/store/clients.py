@@ -8,7 +8,7 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
-from scheduler.store.address import Address
+from scheduler.core.address import Address
 
 # redis-py leaves these classes untyped.
 _BlockingPool: Any = connection.BlockingConnectionPool

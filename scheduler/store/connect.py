@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from scheduler.core.address import mask_url, parse_address
 from scheduler.core.errors import StoreError
-from scheduler.store.address import mask_url, parse_address
 
 if TYPE_CHECKING:
     import redis

@@ -5,9 +5,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scheduler.core.address import mask_url
 from scheduler.core.clock import monotonic, sleep
 from scheduler.core.errors import StoreError
-from scheduler.store.address import mask_url
 from scheduler.store.checks import Finding, check_server
 from scheduler.store.connect import connect, read_error
 from scheduler.store.embedded import LOADING_LIMIT_S, EmbeddedServer

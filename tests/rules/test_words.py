@@ -17,7 +17,8 @@ INDEXES = re.compile(r"https?://\S+/(simple|packages)/|^--(extra-)?index-url|pyp
 SUPPRESSION = re.compile(r"#\s*(noqa|type:\s*ignore)(?P<codes>:\s*[A-Z]+\d+(,\s*[A-Z]+\d+)*|\[[\w\-, ]+\])?(?P<reason>.*)$")
 MAY_SLEEP = ("tests/faults/", "tests/e2e/")  # besides every conftest.py: there foreign processes are awaited
 OTHER_STATES = ("scheduler/compat/", "scheduler/store/")  # the states of older interfaces, and of servers
-SENTINEL = ("scheduler/store/", "tests/store/")  # whose protocol and client know no other word for its primary
+# Sentinel's protocol and client know no other word for its primary.
+SENTINEL = ("scheduler/store/", "scheduler/core/address.py", "tests/store/", "tests/core/test_address.py")
 
 
 def none(found: list[str]) -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.core.address import Address, mask_url, parse_address
 from scheduler.core.errors import StoreError
-from scheduler.store.address import Address, mask_url, parse_address
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_allowed(url: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("embeded", "'embeded' is no kind of store, did you mean 'embedded'?"),
-        ("rediz://h", "'rediz' is no kind of store, did you mean 'redis'?"),
+        ("embeded", "'embeded' is no kind of store; did you mean 'embedded'?"),
+        ("rediz://h", "'rediz' is no kind of store; did you mean 'redis'?"),
         ("http://h", "Allowed: embedded, redis://"),
         ("user:pa/ss@h", "'user:***@h' is no kind of store"),
         ("redis://", "is no kind of store"),
@@ -61,7 +61,7 @@ def test_allowed(url: str, address: Address) -> None:
         ("redis://a,b", "several hosts are for redis+sentinel://"),
         ("redis:///0", "'' is not a host"),
         ("redis://h?tiemout=3", "unknown option 'tiemout'"),
-        ("redis://h?socket_timout=3", "unknown option 'socket_timout', did you mean 'socket_timeout'?"),
+        ("redis://h?socket_timout=3", "unknown option 'socket_timout'; did you mean 'socket_timeout'?"),
         ("redis://h?retry_on_timeout=true", "unknown option 'retry_on_timeout'"),
         ("redis://h?ssl_ca_certs=/ca", "unknown option 'ssl_ca_certs' (it needs rediss://)"),
         ("redis://h?sentinel_password=x", "unknown option 'sentinel_password'"),
@@ -73,6 +73,7 @@ def test_allowed(url: str, address: Address) -> None:
         ("unix://run/store.sock", "the path of the socket is missing or relative"),
         ("redis://:pa/ss@h", "in a password, write the signs / ? # @ : % as %2F"),
         ("redis://[::1", "Invalid IPv6"),
+        ("redis://h/0#main", "an address has no part that begins with #"),
     ],
 )
 def test_refused(url: str, told: str) -> None:
@@ -80,6 +81,14 @@ def test_refused(url: str, told: str) -> None:
         parse_address(url)
     assert told in str(caught.value)
     assert "pa/ss" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["redis://:pa/rest#w@h", "redis://:pa?rest#w@h", "redis://u:12#rest@h", "redis://u:12/rest?w@h"])
+def test_a_password_that_was_cut_short_is_not_shown_in_part(url: str) -> None:
+    with pytest.raises(StoreError, match="the password has a sign that must be percent-encoded") as caught:
+        parse_address(url)
+    assert "rest" not in str(caught.value)
+    assert caught.value.__cause__ is None
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,19 @@
 """Reads redis.url: five kinds of address, checked to the last option before anything connects."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from scheduler.core.errors import StoreError
+from scheduler.core.nearest import did_you_mean
 
 Kind = Literal["tcp", "unix", "sentinel", "cluster"]
 
 _KINDS: dict[str, Kind] = {"redis": "tcp", "unix": "unix", "redis+sentinel": "sentinel", "redis+cluster": "cluster"}
 _SCHEMES = ("embedded", *_KINDS, "rediss", "rediss+sentinel", "rediss+cluster")
+_CUT_SHORT = re.compile(r"://[^/?#]*[/?#].*@", re.DOTALL)  # what was meant as a password ends at its first / ? or #
 _ALLOWED = (
     "embedded, redis://[user:password@]host:6379/0, rediss://… (TLS), unix:///path/store.sock, "
     "redis+sentinel://host1:26379,host2:26379/MASTER/0, redis+cluster://host1:6379,host2:6379; "
@@ -38,7 +39,8 @@ def parse_address(url: str) -> Address:
     try:
         return _address(url, urlsplit(url))
     except ValueError as exc:
-        raise StoreError(f"redis.url {mask_url(url)}: {exc}. Allowed: {_ALLOWED}") from exc
+        wrong = "the password has a sign that must be percent-encoded" if _CUT_SHORT.search(url) else exc
+        raise StoreError(f"redis.url {mask_url(url)}: {wrong}. Allowed: {_ALLOWED}") from None
 
 
 def mask_url(url: str) -> str:
@@ -48,10 +50,12 @@ def mask_url(url: str) -> str:
 
 
 def _address(url: str, parts: SplitResult) -> Address:
+    if parts.fragment:
+        raise ValueError("an address has no part that begins with #")
     scheme, _, rest = url.partition("://")
     kind, tls = _KINDS.get(scheme.replace("rediss", "redis", 1)), scheme.startswith("rediss")
     if not kind or not rest:
-        raise ValueError(f"{mask_url(url).partition('://')[0]!r} is no kind of store{_nearest(scheme, _SCHEMES)}")
+        raise ValueError(f"{mask_url(url).partition('://')[0]!r} is no kind of store{did_you_mean(scheme, _SCHEMES)}")
     user, _, hosts = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
     path = unquote(parts.path, errors="surrogateescape")
@@ -114,15 +118,10 @@ def _read_query(query: str, kind: Kind, tls: bool) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in known:
-            hint = " (it needs rediss://)" if name in _TLS_OPTIONS else _nearest(name, known)
+            hint = " (it needs rediss://)" if name in _TLS_OPTIONS else did_you_mean(name, known)
             raise ValueError(f"unknown option {name!r}{hint}; allowed here: {', '.join(known)}")
         try:
             options[name] = known[name](value)
         except ValueError as exc:
             raise ValueError(f"option {name}: {exc}") from None
     return options
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    found = get_close_matches(word, known, n=1)
-    return f", did you mean {found[0]!r}?" if found else ""
