@@ -65,6 +65,8 @@ _READINGS = (
     ("gaierror", "the host is unknown ({detail})", "correct the host in redis.url, or the name service"),
     ("CertificateError|CERTIFICATE_VERIFY", "its TLS certificate is not trusted ({detail})", "add ?ssl_ca_certs=/path/ca.pem to redis.url"),
     ("SSLError|SSL:|_ssl", "the TLS handshake failed ({detail})", "redis:// for a server without TLS, or the port that speaks TLS"),
+    ("MISCONF", "it cannot write to its disk ({detail})", "free space on the store's disk"),
+    ("OutOfMemoryError", "its memory is full (maxmemory)", "raise maxmemory, or wait until Runs have finished"),
     ("ConnectionRefusedError", "nobody listens there", "start the server, or correct host and port in redis.url"),
     ("FileNotFoundError", "there is no such socket", "start the server, or correct the path in redis.url"),
     (r"\bPermissionError", "this user may not open it", "run as the user that owns the socket, or change its rights"),

@@ -259,6 +259,21 @@ def test_no_connection_left(serve: Serve) -> None:
         assert "it has no connection left (maxclients)" in told(server.url)
 
 
+def test_no_memory_left(serve: Serve) -> None:
+    server = serve()
+    with server.client() as client:
+        client.config_set("maxmemory", 1)
+        message = told(server.url, command="SET a 1")
+        client.config_set("maxmemory", 0)
+    assert "its memory is full (maxmemory)" in message
+    assert message.endswith("Cure: raise maxmemory, or wait until Runs have finished")
+
+
+def test_no_space_on_the_disk() -> None:
+    error = redis.ResponseError("MISCONF Errors writing to the AOF file: No space left on device")
+    assert str(read_error(error, "redis://h")).endswith("Cure: free space on the store's disk")
+
+
 def test_no_such_database(serve: Serve) -> None:
     assert "it has no database of that number" in told(f"{serve().url}/99")
 
