@@ -46,7 +46,15 @@ def read_catalogue(settings: Settings) -> Catalogue:
             catalogue.broken[name] = str(error)
     if problems:
         raise ConfigError(problems)
+    catalogue.warnings += _unserved(catalogue, settings)
     return catalogue
+
+
+def _unserved(catalogue: Catalogue, settings: Settings) -> Iterator[str]:
+    served = settings.worker.queues if settings.worker.processes else ()
+    for queue in sorted({task.queue for task in catalogue.tasks.values()} - set(served)) if "*" not in served else ():
+        names = ", ".join(name for name, task in catalogue.tasks.items() if task.queue == queue)
+        yield f"no worker of this instance serves queue {queue} (tasks: {names})"
 
 
 def _add(catalogue: Catalogue, entry: TaskEntry, found: Probe, settings: Settings) -> None:

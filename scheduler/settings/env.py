@@ -14,11 +14,12 @@ from scheduler.settings.fields import (
     Filled,
     Flag,
     Folder,
+    Lease,
+    Memory,
     Name,
     Names,
     SecretUrl,
     Section,
-    Size,
     SomeTime,
     Zone,
     empty,
@@ -98,7 +99,7 @@ class Centre(Section):
     """The task files: a path, a glob, or a list of them."""
     plugins: Folder = Path("plugins")
     """The folder of the task modules."""
-    leader_lease: SomeTime = timedelta(seconds=6)
+    leader_lease: Lease = timedelta(seconds=6)
     """How long a leader that is not heard of still leads; a standby takes over within this and half a second."""
 
 
@@ -123,9 +124,9 @@ class Worker(Section):
     """How long running attempts may finish after SIGTERM; Ctrl-C gives them 2.5 s at most."""
     idle_timeout: Duration = timedelta(0)
     """Exit after so long without a Run; 0: never."""
-    max_memory: Size = 2 * 2**30
+    max_memory: Memory = 2 * 2**30
     """A worker process that has grown beyond this is replaced: it claims nothing more, and ends with its last Run; 0: never."""
-    lease: SomeTime = timedelta(seconds=15)
+    lease: Lease = timedelta(seconds=15)
     """How long a worker that is not heard of (its whole host is gone) still holds its Runs."""
 
 

@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, PlainValidator, SecretStr, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.config import ConfigDict
 
 from scheduler.core.ids import NAME
@@ -124,6 +134,18 @@ def _some_time(value: object) -> timedelta:
     raise ValueError(f"must be longer than 0: {_DURATIONS}")
 
 
+def _a_second(value: timedelta) -> timedelta:
+    if value < timedelta(seconds=1):
+        raise ValueError("must be at least 1s: a lease is renewed several times before it ends")
+    return value
+
+
+def _bearable(value: int) -> int:
+    if 0 < value < 32 * 2**20:
+        raise ValueError("must be at least 32MiB, less than which no Python lives with, or 0: no bound")
+    return value
+
+
 def _size(value: object) -> int:
     with suppress(ValueError):
         return size_bytes(value)
@@ -164,6 +186,8 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 Duration = Annotated[timedelta, PlainValidator(_duration, json_schema_input_type=_TIME), _SECONDS]
 SomeTime = Annotated[timedelta, PlainValidator(_some_time, json_schema_input_type=_TIME), _SECONDS]
 Size = Annotated[int, PlainValidator(_size, json_schema_input_type=Annotated[int, Field(ge=0)] | str)]
+Lease = Annotated[SomeTime, AfterValidator(_a_second)]
+Memory = Annotated[Size, AfterValidator(_bearable)]
 Filled = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Filled, ...], BeforeValidator(names, json_schema_input_type=str | list[str])]
 Name = Annotated[str, text_like(NAME.pattern, "must be a name: 1 to 64 of a-z, 0-9, _, . and -, beginning with a letter, a digit or _")]

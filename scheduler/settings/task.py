@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Valid
 
 from scheduler.core.backoff import Jitter, Strategy
 from scheduler.core.task import Executor, Misfire, Overlap
-from scheduler.settings.fields import Duration, Filled, Flag, Name, Names, Section, Size, SomeTime, empty, names, number, text_like
+from scheduler.settings.fields import Duration, Filled, Flag, Memory, Name, Names, Section, SomeTime, empty, names, number, text_like
 from scheduler.settings.nearest import did_you_mean
 
 TriggerKind = Literal["interval", "cron", "date", "calendar_interval", "or", "and", "custom", "none"]
@@ -33,7 +33,7 @@ class BackoffConfig(Section):
     hints: ClassVar[dict[str, str]] = {"factor": "multiplier", **dict.fromkeys(("interval", "base_delay"), "retry_delay beside backoff")}
 
     strategy: Strategy = "exponential"
-    multiplier: Annotated[float, number(0, 1_000, whole=False)] = 2.0
+    multiplier: Annotated[float, number(0.1, 1_000, whole=False)] = 2.0
     max_delay: SomeTime = timedelta(hours=1)
     jitter: Jitter = "none"
 
@@ -164,7 +164,7 @@ class Policy(Section):
     concurrency_key: ConcurrencyKey | None = None
     """Runs with the same key share max_instances, for example "{params.tenant}"."""
     gpu: GpuConfig | None = None
-    memory_limit: Size | None = None
+    memory_limit: Memory | None = None
     """Of the whole process tree of an attempt (processpool)."""
     isolation: Literal["warm", "fresh"] = "warm"
     """fresh: a new process for each attempt."""

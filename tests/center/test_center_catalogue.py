@@ -201,6 +201,12 @@ def test_promises_that_cannot_be_hard_are_told(desk: Any) -> None:
     assert third.startswith("big: memory_limit holds for executor: processpool only")
 
 
+@pytest.mark.parametrize("worker", [{"queues": ["mail"]}, {"queues": []}, {"processes": 0}])
+def test_a_queue_that_no_worker_here_serves_is_told(worker: Any, desk: Any) -> None:
+    tasks = {"a": {"module": "simple", "trigger": "none"}, "simple": {"trigger": "none"}}
+    assert desk.center(tasks, worker=worker).catalogue.warnings == ["no worker of this instance serves queue default (tasks: a, simple)"]
+
+
 def test_an_executor_that_is_not_there_yet_breaks_its_task(desk: Any) -> None:
     center = desk.center({"simple": {"trigger": "none", "executor": "ray"}})
     assert "ray comes with a later version" in center.catalogue.broken["simple"]
