@@ -52,9 +52,12 @@ def read_variables(dotenv: Path, environ: Mapping[str, str], problems: list[Prob
 
 def _read_dotenv(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Variable]]:
     try:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         problems.append(Problem(Place(str(path)), f"the file cannot be read: {error.strerror}"))
+        return
+    except UnicodeDecodeError as error:
+        problems.append(nodes.not_utf_8(error, path))
         return
     for number, line in enumerate(lines, 1):
         place = Place(str(path), number, len(line) - len(line.lstrip()) + 1)

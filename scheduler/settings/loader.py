@@ -67,7 +67,7 @@ def load_settings(path: str | Path | None = None, *, environ: Mapping[str, str] 
     environ = os.environ if environ is None else environ
     named = path or environ.get("SCHEDULER_CONFIG")
     file = Path(named or FILE)
-    return _Loading(file, environ).settings(bare=not named and not file.exists())
+    return _Loading(file, environ).settings(bare=not named and not file.exists() and not file.is_symlink())
 
 
 class _Loading:
@@ -85,6 +85,7 @@ class _Loading:
     def settings(self, *, bare: bool) -> Settings:
         """``bare``: there is no env.yaml, and nobody has named one."""
         tree = nodes.Mapping(Place(str(self.file)), {}) if bare else self._read(self.file)
+        self.warnings += [f"there is no {self.file} in {self.base}: the defaults hold"] if bare else []
         if tree is None:
             raise self._error()
         tree = overridden(tree, self.variables, set(env.Centre.model_fields), self.problems)
@@ -105,18 +106,22 @@ class _Loading:
     def _read(self, file: Path) -> nodes.Mapping | None:
         """The tree of a YAML file whose top is a mapping; None where a problem forbids to go on."""
         try:
-            with file.open("rb") as stream:
-                content = stream.read(MAX_BYTES + 1)
-            self.files.append(file.absolute())
-            if len(content) <= MAX_BYTES:
-                return self._tree(content.decode("utf-8-sig"), file)
-            message = f"the file is larger than {MAX_BYTES:,} bytes; split it: scheduler.tasks may be a list or a glob"
+            if file.exists() and not file.is_file():  # to read a pipe may take for ever
+                message = "it is a folder, a pipe or a device; a file is needed"
+            else:
+                with file.open("rb") as stream:
+                    content = stream.read(MAX_BYTES + 1)
+                self.files.append(file.absolute())
+                if len(content) <= MAX_BYTES:
+                    return self._tree(content.decode("utf-8-sig"), file)
+                message = f"the file is larger than {MAX_BYTES:,} bytes; split it: scheduler.tasks may be a list or a glob"
         except FileNotFoundError:
             message = _missing(file)
         except OSError as error:
             message = f"the file cannot be read: {error.strerror}"
         except UnicodeDecodeError as error:
-            message = f"the file is not UTF-8 text (byte {error.start})"
+            self.problems.append(nodes.not_utf_8(error, file))
+            return None
         self.problems.append(Problem(Place(str(file), 1, 1), message))
         return None
 
@@ -146,6 +151,10 @@ class _Loading:
                 found = sorted(self.shown_base / name for name in matches)
                 if not found and not optional:
                     self.problems.append(Problem(place, f"scheduler.tasks: {_missing(self.shown_base / pattern)}"))
+                if folder := next(filter(Path.is_dir, found), None):
+                    message = f"scheduler.tasks: {folder} is a folder; name the files in it, such as {folder}/*.yaml"
+                    self.problems.append(Problem(place, message))
+                    continue
                 files |= {file.resolve(): file for file in found if file.resolve() not in files}
         return list(files.values())
 
@@ -166,6 +175,7 @@ class _Loading:
         if validate(TaskFile, data, tree, self.problems, {"tasks": known}) is None:
             return
         self.warnings += inert_in_tasks(tree, data)
+        self.warnings += [] if _tasks_in(tree) else [f"{file}: there are no tasks in it"]
         defaults = data.get("defaults") or {}
         for name, (place, node) in _tasks_in(tree).items():
             own = data["tasks"][name] or {}
@@ -191,6 +201,8 @@ def _missing(file: Path) -> str:
     """What was looked for, and what there is in its place."""
     folder = file.parent
     message = f"{file} does not exist (looked for {file.absolute()})"
+    if file.is_symlink():
+        return f"{file} is a link to {file.readlink()}, which does not exist"
     if not folder.is_dir():
         return f"{message}; the folder {folder} does not exist either"
     beside = sorted(path.name for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -37,6 +38,16 @@ class Problem(NamedTuple):
         return f"{self.place}: {self.message}"
 
 
+def end_of(text: str, source: str) -> Place:
+    """The place right after ``text``, with which ``source`` begins."""
+    return Place(source, text.count("\n") + 1, len(text) - text.rfind("\n"))
+
+
+def not_utf_8(error: UnicodeDecodeError, file: Path) -> Problem:
+    """Where the first byte is that no UTF-8 text has there."""
+    return Problem(end_of(error.object[: error.start].decode(), str(file)), "the file is not UTF-8 text; save it as UTF-8")
+
+
 @dataclass(slots=True)
 class Scalar:
     """A single value as written. ``plain``: without quotes. ``literal``: from the environment, where nothing is expanded."""
@@ -69,8 +80,7 @@ Node = Scalar | Sequence | Mapping
 def compose(text: str, source: str, problems: list[Problem]) -> Node | None:
     """The tree of ``text``, of an empty one an empty mapping; None where a problem (recorded) ends the reading."""
     if found := yaml.reader.Reader.NON_PRINTABLE.search(text):
-        before = text[: found.start()]
-        place = Place(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        place = end_of(text[: found.start()], source)
         problems.append(Problem(place, f"not valid YAML: the control character {found[0]!r} is not allowed"))
         return None
     try:

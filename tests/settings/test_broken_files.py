@@ -1,5 +1,6 @@
 """Broken configuration files, one mistake each: ▶ stands where the message must point, and every text must be in it."""
 
+import os
 from itertools import pairwise
 from typing import Any
 
@@ -251,8 +252,27 @@ def test_a_glob_in_a_folder_that_is_not_there(deployment: Any) -> None:
 
 def test_a_folder_is_no_task_file(deployment: Any) -> None:
     [problem] = deployment.write("env.yaml", "scheduler: {tasks: config}").problems()
-    assert problem == "config:1:1: the file cannot be read: Is a directory"
+    assert problem == "env.yaml:1:20: scheduler.tasks: config is a folder; name the files in it, such as config/*.yaml"
+
+
+@pytest.mark.parametrize("file", ["env.yaml", "config/dev.yaml"])
+def test_a_pipe_is_no_file(file: str, deployment: Any) -> None:
+    (deployment.folder / file).unlink()
+    os.mkfifo(deployment.folder / file)
+    assert deployment.problems() == [f"{file}:1:1: it is a folder, a pipe or a device; a file is needed"]
+
+
+def test_an_env_yaml_that_is_a_broken_link_is_not_none_at_all(deployment: Any) -> None:
+    (deployment.folder / "env.yaml").unlink()
+    (deployment.folder / "env.yaml").symlink_to("gone.yaml")
+    assert deployment.problems() == ["env.yaml:1:1: env.yaml is a link to gone.yaml, which does not exist"]
+    (deployment.folder / "gone.yaml").symlink_to("env.yaml")
+    assert deployment.problems() == ["env.yaml:1:1: the file cannot be read: Too many levels of symbolic links"]
+
+
+def test_a_file_without_tasks_is_told(deployment: Any) -> None:
+    assert deployment.write("config/dev.yaml", "").load().warnings == ("config/dev.yaml: there are no tasks in it",)
 
 
 def test_text_that_is_not_utf8(deployment: Any) -> None:
-    assert deployment.write("env.yaml", b"# caf\xe9\n").problems() == ["env.yaml:1:1: the file is not UTF-8 text (byte 5)"]
+    assert deployment.write("env.yaml", b"# caf\xe9\n").problems() == ["env.yaml:1:6: the file is not UTF-8 text; save it as UTF-8"]

@@ -228,6 +228,10 @@ def test_mistakes_in_dotenv_have_a_line_and_no_value(deployment: Any) -> None:
     assert "s3cret" not in "".join(problems)
 
 
+def test_a_dotenv_that_is_not_utf8(deployment: Any) -> None:
+    assert deployment.write(".env", b"A=1\nB=\xe9\n").problems() == [".env:2:3: the file is not UTF-8 text; save it as UTF-8"]
+
+
 def test_a_dotenv_that_cannot_be_read(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.symlink_to("/proc/self/mem")  # a file that opens and cannot be read, for root too

@@ -111,7 +111,9 @@ def test_with_no_files_at_all_everything_is_default(tmp_path: Path, monkeypatch:
 
 def test_without_env_yaml_the_default_task_file_counts(deployment: Any) -> None:
     (deployment.folder / "env.yaml").unlink()
-    assert list(deployment.write("config/dev.yaml", "tasks: {a: {}}").load().tasks) == ["a"]
+    settings = deployment.write("config/dev.yaml", "tasks: {a: {}}").load()
+    assert list(settings.tasks) == ["a"]
+    assert settings.warnings == (f"there is no env.yaml in {deployment.folder}: the defaults hold",)
 
 
 @pytest.mark.parametrize("environ", [{"APP_ENV": "prod"}, {"SCHEDULER__TASKS": "config/prod.yaml"}])
