@@ -106,6 +106,8 @@ class Centre(Section):
 class Redis(Section):
     """The live store."""
 
+    hints = dict.fromkeys(("host", "port", "username", "user", "password", "db"), "url: redis://user:password@host:6379/0")
+
     url: RedisUrl = SecretUrl("embedded")
     """embedded starts the bundled server in data_dir; else the address of a Redis or Valkey server."""
     data_dir: Folder = Path("data")

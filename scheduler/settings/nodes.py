@@ -1,5 +1,6 @@
 """YAML text as a tree of nodes that know their place; refuses duplicate keys, tags, and texts built to exhaust the reader."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +129,12 @@ class _Composer:
         if depth > MAX_DEPTH:
             raise _StopReadingError(place, f"nested more than {MAX_DEPTH} levels deep; at most {MAX_DEPTH} are allowed")
         if event.tag is not None:
-            self.problems.append(Problem(place, f"the YAML tag {event.tag} is not allowed; write the value without a tag"))
+            self.problems.append(
+                Problem(
+                    place,
+                    f"the YAML tag {event.tag} is not allowed; write the value without a tag; a text that begins with ! must be quoted",
+                )
+            )
         node: Node
         if isinstance(event, yaml.ScalarEvent):
             node = Scalar(place, event.value, event.implicit[0])
@@ -143,7 +149,9 @@ class _Composer:
 
     def _alias(self, anchor: str | None, place: Place, depth: int) -> Node:
         if anchor is None or anchor not in self.anchors:
-            raise _StopReadingError(place, f"*{anchor}: no anchor &{anchor} is complete before this place")
+            raise _StopReadingError(
+                place, f"*{anchor}: no anchor &{anchor} is complete before this place; a text that begins with * must be quoted"
+            )
         node = self.anchors[anchor]
         self.aliases += 1
         for level in _levels(node, depth):
@@ -209,14 +217,16 @@ def _is_text(key: str) -> bool:
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, source: str) -> Problem:
-    mark: Any = error.problem_mark or error.context_mark
+    name = str(error.context).endswith((" alias", " anchor"))  # the problem is what follows its * or &
+    mark: Any = (error.context_mark if name else error.problem_mark) or error.context_mark
     here = "".join(text.splitlines()[mark.line : mark.line + 1])
     sign = here[mark.column : mark.column + 1]
     message = f"not valid YAML: {error.problem or error.context}"
     if sign == "\t":
         message = "not valid YAML: a tab cannot indent; use spaces"
-    elif sign in ("@", "`", "%"):
-        message = f"not valid YAML: a text that begins with {sign} must be quoted"
+    elif sign in ("@", "`", "%", "*", "&"):
+        told = re.match(r"[^,}\]#]*", here[mark.column :])
+        message = f'not valid YAML: a text that begins with {sign} must be quoted: "{told[0].strip() if told else sign}"'
     elif "${" in here:
         message += "; inside { } or [ ] put quotes around a text with ${…}"
     elif "mapping values" in message:

@@ -93,6 +93,11 @@ ENV = [
     ("▶- web", "must be a mapping", "key: value"),
     ("web: {host: ▶!!str x}", "the YAML tag tag:yaml.org,2002:str is not allowed"),
     ("web: ▶*nothing", "*nothing", "no anchor &nothing"),
+    ("web: {host: ▶*/2}", "a text that begins with * must be quoted", '"*/2"'),
+    ("web:\n  host: ▶* * * * *", '"* * * * *"'),
+    ("web: ▶& x", 'begins with & must be quoted: "& x"'),
+    ("web: ▶! x", "a text that begins with ! must be quoted"),
+    ("redis: {▶password: x}", "did you mean url: redis://user:password@host:6379/0?"),
     ("web: &web\n  auth: ▶*web", "no anchor &web is complete"),
     ("web:\n  ▶<<: 5", "<< must be followed by an alias of a mapping"),
 ]
