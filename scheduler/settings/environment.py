@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scheduler.settings import nodes
 from scheduler.settings.nearest import did_you_mean
@@ -86,8 +86,16 @@ def overridden(tree: nodes.Mapping, variables: Variables, shortcuts: set[str], p
             message = f"{name} is not a known name{did_you_mean(name, _GRID_KEYS)}; known: {', '.join(_GRID_KEYS)}"
             problems.append(Problem(variable.place, message))
         if path:
-            tree = _with(tree, path, variable.place, _node(variable, problems))
+            tree = _with(tree, path, variable.place, _node(variable, problems), problems)
     return tree
+
+
+def lookalikes(variables: Variables, sections: Mapping[str, Any]) -> Iterator[str]:
+    """A warning for each name with one underscore where two belong. No error: a cluster sets such names for its services."""
+    keys = {f"{section}_{key}": f"{section}__{key}" for section, model in sections.items() for key in model.model_fields}
+    for name, variable in variables.items():
+        if meant := keys.get(name.removeprefix("SCHEDULER_").lower()) if name.startswith("SCHEDULER_") else None:
+            yield f"{variable.place}: this name sets nothing; did you mean {PREFIX}{meant.upper()}?"
 
 
 def _node(variable: Variable, problems: list[Problem]) -> nodes.Node:
@@ -96,16 +104,17 @@ def _node(variable: Variable, problems: list[Problem]) -> nodes.Node:
     return composed or Scalar(variable.place, variable.value, literal=True)
 
 
-def _with(node: nodes.Mapping, path: list[str], place: Place, value: nodes.Node) -> nodes.Mapping:
+def _with(node: nodes.Mapping, path: list[str], place: Place, value: nodes.Node, problems: list[Problem]) -> nodes.Mapping:
     """A copy of ``node`` with ``value`` at ``path``: nodes are shared between aliases, so none is changed in place."""
     key, *rest = path
     where, child = node.items.get(key, (place, Scalar(place, "")))
     if not rest:
         where = place
     elif isinstance(child, nodes.Mapping):
-        value = _with(child, rest, place, value)
+        value = _with(child, rest, place, value, problems)
     elif isinstance(child, Scalar) and child.text in NULLS:
-        value = _with(nodes.Mapping(place, {}), rest, place, value)
-    else:  # a list or a text where a mapping belongs: the file's own mistake, to be told as such
+        value = _with(nodes.Mapping(place, {}), rest, place, value, problems)
+    else:  # a list or a text: it stays, as it may be the file's own mistake, to be told as such
         value = child
+        problems.append(Problem(place, f"{key} is a value, not a section"))
     return nodes.Mapping(node.place, {**node.items, key: (where, value)})

@@ -11,7 +11,7 @@ from typing import Any
 from scheduler.core.errors import ConfigError
 from scheduler.settings import env, nodes
 from scheduler.settings.entry import TaskEntry
-from scheduler.settings.environment import overridden, read_variables
+from scheduler.settings.environment import lookalikes, overridden, read_variables
 from scheduler.settings.fields import names
 from scheduler.settings.inert import inert_in_env, inert_in_tasks
 from scheduler.settings.nearest import did_you_mean
@@ -88,6 +88,7 @@ class _Loading:
         self.warnings += [f"there is no {self.file} in {self.base}: the defaults hold"] if bare else []
         if tree is None:
             raise self._error()
+        self.warnings += lookalikes(self.variables, {name: field.annotation for name, field in env.Env.model_fields.items()})
         tree = overridden(tree, self.variables, set(env.Centre.model_fields), self.problems)
         data = self.values.of(tree)
         sections = validate(env.Env, data, tree, self.problems, {"base": self.base})

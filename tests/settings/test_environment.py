@@ -97,8 +97,27 @@ def test_wrong_variables_are_named_without_their_value(name: str, value: str, me
 
 def test_the_mistake_of_the_file_is_told_where_a_mapping_belongs(deployment: Any) -> None:
     assert deployment.write("env.yaml", "web: 8400").problems(SCHEDULER__WEB__PORT="1") == [
-        "env.yaml:1:6: web is 8400; it must be a mapping: keys with values"
+        "environment variable SCHEDULER__WEB__PORT: web is a value, not a section",
+        "env.yaml:1:6: web is 8400; it must be a mapping: keys with values",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("web: {port: 1}", "SCHEDULER__WEB__PORT__X", "port is a value, not a section"),
+        ("", "SCHEDULER__WEB__PORT__X", "web.port must be a whole number from 0 to 65535"),
+        ("scheduler: {tasks: config/dev.yaml}", "SCHEDULER__TASKS__A__PRIORITY", "tasks is a value, not a section"),
+        ("", "SCHEDULER__TASKS__A__PRIORITY", "scheduler.tasks is a mapping; it must be a text or a list of texts"),
+    ],
+)
+def test_an_override_below_a_value_is_told(text: str, name: str, message: str, deployment: Any) -> None:
+    assert deployment.write("env.yaml", text).problems(**{name: "5"}) == [f"environment variable {name}: {message}"]
+
+
+def test_a_name_with_one_underscore_too_few_is_a_warning(deployment: Any) -> None:
+    warning = deployment.load(SCHEDULER_WEB_PORT="tcp://10.0.0.1:80").warnings[0]
+    assert warning == "environment variable SCHEDULER_WEB_PORT: this name sets nothing; did you mean SCHEDULER__WEB__PORT?"
 
 
 def test_an_override_does_not_reach_through_an_alias(env: Any) -> None:
