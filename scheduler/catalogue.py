@@ -1,5 +1,6 @@
 """The catalogue: what the configuration, the plugins and the triggers say together. A broken plugin is one broken task."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -45,7 +46,7 @@ def read_catalogue(settings: Settings) -> Catalogue:
         except SchedulerError as error:
             catalogue.broken[name] = str(error)
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(list(dict.fromkeys(problems)))  # one in the defaults is found for each task
     catalogue.warnings += _unserved(catalogue, settings)
     return catalogue
 
@@ -62,7 +63,8 @@ def _add(catalogue: Catalogue, entry: TaskEntry, found: Probe, settings: Setting
     if schedule is not None:
         _check_trigger(catalogue, entry, schedule)
     if not found.ok:
-        raise PluginError(found.error)
+        placed = re.match(r"\S+:\d+: ", found.error)  # in the plugin itself
+        raise PluginError(found.error if placed else f"{entry.where('module')}: {found.error}")
     if wrong := list(_misfits(entry, found, scheduled=schedule is not None)):
         raise PluginError("; ".join(wrong))
     task = entry.to_task(found.target, found.marks, found.version)

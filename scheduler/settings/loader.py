@@ -95,6 +95,8 @@ class _Loading:
         self._load_tasks(self._task_files(tree, data, optional=bare and "APP_ENV" not in self.variables))
         if self.problems or sections is None:
             raise self._error()
+        if self.entries and not sections.scheduler.plugins.is_dir() and (found := find(tree, ("scheduler", "plugins"))).all:
+            self.warnings.append(f"{found.place}: scheduler.plugins: there is no folder {sections.scheduler.plugins}")
         self.warnings[:0] = inert_in_env(tree, sections, env.Env.model_validate({}, context={"base": self.base}))
         parts = {name: getattr(sections, name) for name in env.Env.model_fields}
         return Settings(**parts, base=self.base, tasks=self.entries, files=tuple(self.files), warnings=tuple(self.warnings))
@@ -178,10 +180,16 @@ class _Loading:
         self.warnings += inert_in_tasks(tree, data)
         self.warnings += [] if _tasks_in(tree) else [f"{file}: there are no tasks in it"]
         defaults = data.get("defaults") or {}
+        usual = find(tree, ("defaults",))
         for name, (place, node) in _tasks_in(tree).items():
             own = data["tasks"][name] or {}
             config = TaskConfig.model_validate(over(defaults, own))
-            self.entries[name] = TaskEntry(name, config, file.absolute(), own, defaults, place, node)
+            # What comes from the defaults has its place there.
+            whole = nodes.Mapping(place, over(getattr(usual.node, "items", {}) if usual.all else {}, getattr(node, "items", {})))
+            self.entries[name] = TaskEntry(name, config, file.absolute(), own, defaults, place, whole)
+            if both := ", ".join(sorted({*config.retry_on} & {*config.give_up_on})):
+                where = self.entries[name].where("retry_on")
+                self.warnings.append(f"{where}: tasks.{name}.retry_on and give_up_on both name {both}: give_up_on wins")
 
     def _check_cycles(self) -> None:
         try:

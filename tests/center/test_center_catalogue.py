@@ -24,6 +24,7 @@ def test_a_broken_plugin_is_one_broken_task(desk: Any, caplog: pytest.LogCapture
     assert set(center.catalogue.tasks) == set(center.catalogue.schedules) == {"simple"}
     assert "plugins/torn.py:1: SyntaxError" in broken["torn"]
     assert "plugins/raising.py:1: ZeroDivisionError" in broken["raising"]
+    assert broken["missing"].startswith(f"{desk.folder}/tasks.yaml:1:")
     assert "there is no plugin 'missing'" in broken["missing"]
     assert center.wait(center.submit("simple")).state == "succeeded"
 
@@ -91,6 +92,14 @@ def test_a_date_that_has_passed_is_a_warning(desk: Any) -> None:
     catalogue = desk.center("tasks: {simple: {trigger: date, args: {run_date: 2020-12-31 10:00:00}}}").catalogue
     assert catalogue.warnings == [f"{desk.folder}/tasks.yaml:1:50: its instant 2020-12-31 10:00:00 has passed: it will not run"]
     assert set(catalogue.tasks) == {"simple"}
+
+
+def test_a_wrong_trigger_in_the_defaults_is_told_once_at_its_place(desk: Any) -> None:
+    tasks = "defaults: {trigger: cron, args: {hour: 25}}\ntasks: {a: {module: simple}, simple: {}}"
+    with pytest.raises(ConfigError) as caught:
+        _ = desk.center(tasks).catalogue
+    [problem] = caught.value.problems
+    assert problem.startswith(f"{desk.folder}/tasks.yaml:1:40: hour '25'")
 
 
 def test_params_that_do_not_fit_are_told_with_their_place(desk: Any) -> None:

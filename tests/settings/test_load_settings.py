@@ -109,6 +109,12 @@ def test_with_no_files_at_all_everything_is_default(tmp_path: Path, monkeypatch:
     assert settings.files == ()
 
 
+def test_a_folder_of_plugins_that_is_not_there_is_told_once(deployment: Any) -> None:
+    deployment.write("env.yaml", "scheduler: {plugins: nowhere}").write("config/dev.yaml", "tasks: {a: {}, b: {}}")
+    folder = deployment.folder / "nowhere"
+    assert deployment.load().warnings == (f"env.yaml:1:22: scheduler.plugins: there is no folder {folder}",)
+
+
 def test_without_env_yaml_the_default_task_file_counts(deployment: Any) -> None:
     (deployment.folder / "env.yaml").unlink()
     settings = deployment.write("config/dev.yaml", "tasks: {a: {}}").load()

@@ -245,6 +245,19 @@ def test_what_has_no_schedule(keys: str, entry: Entry) -> None:
     assert entry(keys).to_schedule(Centre()) is None
 
 
+def test_what_comes_from_the_defaults_has_its_place_there(deployment: Any) -> None:
+    text = "defaults:\n  timeout: 5\n  args: {hour: 25}\ntasks:\n  a: {}\n  b: {timeout: 6}\n"
+    tasks = deployment.write("config/dev.yaml", text).load().tasks
+    places = [tasks[name].where(*keys) for name, keys in (("a", ["timeout"]), ("b", ["timeout"]), ("a", ["args", "hour"]))]
+    assert places == ["config/dev.yaml:2:12", "config/dev.yaml:6:16", "config/dev.yaml:3:16"]
+
+
+def test_an_exception_that_is_to_be_retried_and_given_up_on_is_told(deployment: Any) -> None:
+    text = "tasks:\n  a:\n    retry_on: [OSError]\n    give_up_on: [OSError, KeyError]\n"
+    warning = "config/dev.yaml:3:5: tasks.a.retry_on and give_up_on both name OSError: give_up_on wins"
+    assert deployment.write("config/dev.yaml", text).load().warnings == (warning,)
+
+
 def test_where(deployment: Any) -> None:
     text = """
 tasks:
