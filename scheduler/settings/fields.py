@@ -122,10 +122,17 @@ def _flag(value: object) -> object:
     return _BOOLEANS.get(value.lower(), value) if isinstance(value, Expanded) else value
 
 
+def _meant(value: object, units: str) -> str:
+    """``5min`` or ``5M`` → ``"; did you mean 5m?"``."""
+    match = None if isinstance(value, Expanded) else re.fullmatch(r"(\d+)\s*([A-Za-z])\w*", str(value))
+    unit = next((unit for unit in units.split() if match and unit[0].lower() == match[2].lower()), "")
+    return f"; did you mean {match[1]}{unit}?" if match and unit else ""
+
+
 def _duration(value: object) -> timedelta:
     with suppress(ValueError, OverflowError):
         return value if isinstance(value, timedelta) else timedelta(milliseconds=duration_ms(value))
-    raise ValueError(f"must be a duration: {_DURATIONS}")
+    raise ValueError(f"must be a duration: {_DURATIONS}, less than 10^12 s{_meant(value, 's m h d w')}")
 
 
 def _some_time(value: object) -> timedelta:
@@ -149,7 +156,7 @@ def _bearable(value: int) -> int:
 def _size(value: object) -> int:
     with suppress(ValueError):
         return size_bytes(value)
-    raise ValueError("must be a size: bytes as a number, or a text such as 512MiB, 2GiB, 10GB")
+    raise ValueError(f"must be a size: bytes as a number, or a text such as 512MiB, 2GiB, 10GB{_meant(value, 'KiB MiB GiB TiB')}")
 
 
 def names(value: object) -> object:

@@ -217,8 +217,8 @@ def _is_text(key: str) -> bool:
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, source: str) -> Problem:
-    name = str(error.context).endswith((" alias", " anchor"))  # the problem is what follows its * or &
-    mark: Any = (error.context_mark if name else error.problem_mark) or error.context_mark
+    begun = str(error.context).endswith((" alias", " anchor", " key"))  # there the problem is found behind it
+    mark: Any = (error.context_mark if begun else error.problem_mark) or error.context_mark
     here = "".join(text.splitlines()[mark.line : mark.line + 1])
     sign = here[mark.column : mark.column + 1]
     message = f"not valid YAML: {error.problem or error.context}"
@@ -229,6 +229,8 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, source: str) -> Prob
         message = f'not valid YAML: a text that begins with {sign} must be quoted: "{told[0].strip() if told else sign}"'
     elif "${" in here:
         message += "; inside { } or [ ] put quotes around a text with ${…}"
+    elif begun and re.match(r"\w+:\S", here[mark.column :]):
+        message += "; a space belongs after the colon"
     elif "mapping values" in message:
         message += '; quote a text that contains ": "'
     elif error.context and error.context_mark:

@@ -1,6 +1,7 @@
 """What pydantic found wrong, told as the people who wrote the file need it: place, value, what is allowed, nearest name."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
@@ -92,7 +93,8 @@ def _unknown_key(key: str, model: type[Section]) -> str:
     known = sorted(model.model_fields)
     hint = model.hints.get(key) or nearest(key, [*known, *aliases])
     listed = "" if hint and len(known) > _FEW else f"; known here: {', '.join(known)}"
-    return f'unknown key "{key}"' + (f"; did you mean {hint}?" if hint else "") + listed
+    odd = ", ".join(unicodedata.name(sign, ascii(sign)) for sign in key if not sign.isascii())
+    return f'unknown key "{key}"' + (f" ({key!a}: it has {odd})" if odd else "") + (f"; did you mean {hint}?" if hint else "") + listed
 
 
 def model_at(model: type[Section], keys: tuple[object, ...]) -> type[Section]:
@@ -122,6 +124,8 @@ def _must(detail: ErrorDetails, found: Found) -> str:
         hint = did_you_mean(node.text, allowed) if isinstance(node, Scalar) and not node.literal else ""
         return f"must be one of {', '.join(allowed)}{hint}"
     cure = ""
+    if detail["type"] in ("model_type", "dict_type") and isinstance(node, Scalar) and re.match(r"\w+:", node.text):
+        cure = "; a space belongs after the colon"
     if detail["type"] == "string_type" and isinstance(node, Scalar) and node.plain and node.text and "${" not in node.text:
         cure = f'; quote it: "{node.text}"'
     return _MUST.get(detail["type"], detail["msg"]) + cure

@@ -60,10 +60,10 @@ class Sla(Section):
 
 def _rate(value: object) -> object:
     """``5/1m``, ``10/s`` or ``5/60`` as a limit."""
-    if not isinstance(value, str):
+    if isinstance(value, Mapping | RateLimitConfig):
         return value
     with suppress(ValueError):
-        if match := re.fullmatch(_RATE, value):
+        if match := re.fullmatch(_RATE, str(value)):
             window = match[2] if match[2][0].isdigit() else f"1{match[2]}"
             return RateLimitConfig.model_validate({"max_calls": int(match[1]), "time_window": window})
     raise ValueError('must be calls per time, such as "5/1m" or "10/s", or {max_calls: 5, time_window: 60}, or a list of these')
