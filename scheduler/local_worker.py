@@ -23,7 +23,6 @@ log = logging.getLogger("scheduler.worker")
 TICK_S = 0.25
 KILL_S = 5.0
 TURN_S = 3.0  # a turn without an answer is asked again, with its nonce
-BEAT_S = 0.5  # the same for a beat: shorter than the second by which trust ends before the lease does
 AGAIN_S = 0.2
 _TASK_LOGGERS = ("run", "plugin")  # what tasks are given to log with
 _numbers = itertools.count(1)
@@ -38,7 +37,12 @@ class LocalWorker:
         self._stop = threading.Event()
         self._handler = RunLogHandler()
         self._levelled: list[logging.Logger] = []
-        self._queue, self._chores, self._beats = self._client("worker", TURN_S), self._client("chores", 5.0), self._client("beats", BEAT_S)
+        self._queue, self._chores, self._beats = (
+            self._client("worker", TURN_S),
+            self._client("chores", 5.0),
+            self._client("beats", leases.lease_ms / 5000),
+        )
+        self._trusted_until = float("inf")
         self._built = self._build()
 
     @property
@@ -102,6 +106,8 @@ class LocalWorker:
         while not self._stop.is_set():
             worker = self._built.worker
             worker.tick()
+            if monotonic() > self._trusted_until and worker.held():
+                worker.abort(Outcome(Kind.LOST))  # it will run elsewhere
             if worker.fenced and not worker.draining:
                 self._replace()
             if worker.busy.is_set():
@@ -125,8 +131,8 @@ class LocalWorker:
                 return
 
     def _beat(self) -> None:
-        """Renew the lease; without an answer for a lease, stop what runs: it will run elsewhere."""
-        wait_s, trusted_until = self._leases.beat_ms / 1000, monotonic() + self._leases.trust_s
+        """Renew the lease, and with it the trust of the ticker."""
+        wait_s, self._trusted_until = self._leases.beat_ms / 1000, monotonic() + self._leases.trust_s
         while not self._stop.wait(wait_s):
             sent, worker = monotonic(), self._built.worker
             try:
@@ -134,12 +140,10 @@ class LocalWorker:
             except Exception as error:
                 log.debug("beat: %s", error)
                 wait_s = AGAIN_S
-                if monotonic() > trusted_until:
-                    worker.abort(Outcome(Kind.LOST))
                 continue
             wait_s = self._leases.beat_ms / 1000
             if renewed:
-                trusted_until = sent + self._leases.trust_s
+                self._trusted_until = sent + self._leases.trust_s
             else:
                 worker.lose()
 

@@ -35,6 +35,7 @@ class Service:
         self.watchers = watchers
         self.supervisor: Supervisor | None = None
         self._stop = threading.Event()
+        self._over = threading.Event()  # set once no worker is left
         self._grace_s = center.settings.worker.shutdown_timeout.total_seconds()
         self._signals = 0
         self._busy_at = monotonic()
@@ -50,10 +51,11 @@ class Service:
             self.supervisor = self._supervisor()
             self.supervisor.scale(center.settings.worker.processes)
             self.supervisor.step()
+            threading.Thread(target=self._beat, name="beat", daemon=True).start()
 
     def run(self) -> int:
         """Supervise until a signal, then stop in order."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         while not self._stop.is_set():
             self._round()
@@ -68,8 +70,16 @@ class Service:
         if self.supervisor is None:
             self._stop.wait(0.2)
             return
-        delay = self.supervisor.step()
-        self.supervisor.wait(delay)
+        try:
+            self.supervisor.wait(self.supervisor.step())
+        except Exception:  # whatever one worker has done: the others are to be looked after
+            log.exception("the supervisor stumbled; it goes on")
+            self._stop.wait(0.2)
+
+    def _beat(self) -> None:
+        """Renew the workers' leases, until the last of them has ended."""
+        while self.supervisor and not self._over.wait(self.supervisor.beat()):
+            pass
 
     def _end(self) -> int:
         """Workers first, so that what they hand back is settled while the store is still there."""
@@ -83,6 +93,7 @@ class Service:
                 if self._signals > 1 or monotonic() > deadline:
                     self.supervisor.kill()
                     code = 1
+        self._over.set()
         self.center.shutdown()
         return code
 
@@ -104,8 +115,8 @@ class Service:
 
     def _supervisor(self) -> Supervisor:
         roles = self.center.roles
-        # Whoever waits for the store cannot watch: shorter than the second by which trust ends before the lease does.
-        queue = roles.queue_for("supervisor", socket_timeout_s=0.5)
+        # As patient with a slow store as three tries in a lease allow.
+        queue = roles.queue_for("supervisor", socket_timeout_s=min(5.0, roles.leases.lease_ms / 5000))
         plan = plan_for(self.center, "", roles.leases)
         return Supervisor(self.center.instance, lambda name: _line(replace(plan, name=name)), queue, roles.sweeper.rescue, roles.leases)
 

@@ -63,8 +63,13 @@ def outcome_of_death(exit_code: int, peak_bytes: int) -> Outcome:
     peak = f"peak RSS {format_bytes(peak_bytes)}"
     if exit_code >= 0:
         return crashed(f"exited with code {exit_code} ({peak})")
-    name = next((known.name for known in signal.Signals if known == -exit_code), f"signal {-exit_code}")
+    name = signal_name(-exit_code)
     return crashed(f"killed by {name} ({'likely out of memory; ' if name == 'SIGKILL' else ''}{peak})")
+
+
+def signal_name(number: int) -> str:
+    """``SIGKILL``; ``signal 40`` for one that has no name."""
+    return next((known.name for known in signal.Signals if known == number), f"signal {number}")
 
 
 def crashed(how: str) -> Outcome:

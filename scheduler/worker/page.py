@@ -5,12 +5,13 @@ import os
 import struct
 import tempfile
 
-_LAYOUT = struct.Struct("dd")  # monotonic time of the last tick, nearest deadline of a Run in a thread
-_DEADLINE = struct.Struct("d")
+_LAYOUT = struct.Struct("dd")  # by the worker: monotonic time of its last tick, nearest deadline of a Run in a thread
+_ONE = struct.Struct("d")
+_TRUST_AT = _LAYOUT.size  # by the supervisor: until when the worker may believe in its lease
 
 
 class Page:
-    """16 bytes of shared memory; monotonic seconds are the same in all processes of one machine."""
+    """24 bytes of shared memory; monotonic seconds are the same in all processes of one machine."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -28,7 +29,14 @@ class Page:
 
     def write_deadline(self, deadline: float) -> None:
         """Between two ticks: a Run that blocks the whole interpreter from its first step on would let no tick tell of it."""
-        _DEADLINE.pack_into(self._memory, _LAYOUT.size - _DEADLINE.size, deadline)
+        _ONE.pack_into(self._memory, _LAYOUT.size - _ONE.size, deadline)
+
+    def write_trust(self, until: float) -> None:
+        _ONE.pack_into(self._memory, _TRUST_AT, until)
+
+    def trusted_until(self) -> float:
+        """0 as long as the supervisor has not heard of it."""
+        return float(_ONE.unpack_from(self._memory, _TRUST_AT)[0])
 
     def read(self) -> tuple[float, float]:
         tick, deadline = _LAYOUT.unpack_from(self._memory, 0)

@@ -63,7 +63,8 @@ class Slots:
 
     def free(self) -> Free:
         threads, processes, coroutines = self.limits
-        return Free(max(0, threads - len(self._threads)), max(0, processes - len(self._processes)), max(0, coroutines - len(self._asyncio)))
+        left = threads - len(self._threads) - self.stuck, processes - len(self._processes), coroutines - len(self._asyncio)
+        return Free(*(max(0, each) for each in left))
 
     def prepare(self, claim: Claim, task: Task) -> Attempt | None:
         """The attempt with its layers entered; None when a gate was closed (then it has ended)."""

@@ -9,11 +9,14 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from scheduler.core.clock import monotonic
+from scheduler.worker.capture import signal_name
 from scheduler.worker.page import Page
 from scheduler.worker.sweeper import Leases
 
@@ -24,6 +27,7 @@ START_S = 60.0  # a worker may need so long to come up
 OVERDUE_S = 0.6  # a deadline that the worker itself cannot enforce (its interpreter is blocked) is enforced from here
 BLOCKED_S = 0.5
 QUICK_DEATH_S = 5.0
+AGAIN_S = 2.0
 
 
 class LeaseHolder(Protocol):
@@ -37,31 +41,27 @@ class LeaseHolder(Protocol):
 class WorkerProcess:
     """One worker process: its pipes, its page, and until when its lease can be trusted."""
 
-    def __init__(self, name: str, config: str, trust_s: float) -> None:
+    def __init__(self, name: str, plan: str, trust_s: float) -> None:
+        """OSError when it cannot be started."""
         self.name = name
         self._trust_s = trust_s
-        self.page = Page.create()
         self.started = monotonic()
-        self.trusted_until = self.started + START_S + trust_s
-        self.ready = False
-        self.draining = False
-        self._news, news_end = os.pipe()
-        os.set_blocking(self._news, False)
-        command = [sys.executable, "-m", "scheduler.worker_process", str(self.page.fd), str(news_end)]
-        path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)  # where we were found, it is found
-        # A process group of its own: Ctrl-C in the terminal is for the supervisor, which then stops us in order.
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            pass_fds=(self.page.fd, news_end),
-            process_group=0,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        os.close(news_end)
-        self.tell(config)
+        self.ready = self.draining = self.condemned = False
+        with ExitStack() as undo:
+            self.page = Page.create()
+            undo.callback(self.page.close)
+            self._news, news_end = os.pipe()
+            undo.callback(os.close, self._news)
+            os.set_blocking(self._news, False)
+            with os.fdopen(news_end, "wb"), tempfile.TemporaryFile() as plan_file:
+                plan_file.write(plan.encode())
+                plan_file.seek(0)
+                self.process = _start(self.page.fd, news_end, plan_file.fileno())
+            undo.pop_all()
+        self.trusted_until = self.started + START_S + trust_s  # its own trust begins when it enrolls
 
     def tell(self, line: str) -> None:
-        """Send one line: the configuration first, then ``drain <seconds>``."""
+        """Send one line: ``drain <seconds>`` or ``retire``."""
         try:
             assert self.process.stdin is not None  # noqa: S101  # it was opened as a pipe
             self.process.stdin.write(line.encode() + b"\n")
@@ -81,10 +81,19 @@ class WorkerProcess:
         return words
 
     def trust_from(self, sent: float) -> None:
-        """Its lease was renewed by a call sent at ``sent``; our trust ends before the lease does."""
+        """Its lease was renewed by a call sent at ``sent``; our trust, and its own, ends before the lease does."""
         self.trusted_until = sent + self._trust_s
+        self.page.write_trust(self.trusted_until)
+
+    def has_ended(self) -> bool:
+        """Whether it has; then what its Runs in threads have started ends too, while its number is still its own."""
+        if self.process.returncode is None and _exited(self.process.pid):
+            with suppress(OSError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        return self.process.poll() is not None
 
     def kill(self) -> None:
+        self.condemned = True
         self.process.kill()
 
     def close(self) -> None:
@@ -97,19 +106,38 @@ class WorkerProcess:
         self.page.close()
 
 
+def _start(*fds: int) -> "subprocess.Popen[bytes]":
+    """A process group of its own: Ctrl-C in the terminal is for the supervisor, which then stops us in order."""
+    command = [sys.executable, "-m", "scheduler.worker_process", *map(str, fds), str(os.getpid())]
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)  # where we were found, it is found
+    return subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=fds, process_group=0, env={**os.environ, "PYTHONPATH": path})
+
+
+def _exited(pid: int) -> bool:
+    """Whether a child has ended, without burying it."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except (AttributeError, ChildProcessError):  # no such call on macOS
+        return False
+
+
 class Supervisor:
-    """Keeps ``count`` workers running. ``config_of(name)`` is the line each process is built from; ``on_death`` rescues Runs at once."""
+    """Keeps ``count`` workers running. ``plan_of(name)`` is the text each process is built from; ``on_death`` rescues Runs at once.
+
+    ``beat`` is for a thread of its own: a store that is slow to answer keeps nobody from watching. All else is for the thread that
+    lives as long as the workers shall: they die with it.
+    """
 
     def __init__(
         self,
         instance: str,
-        config_of: Callable[[str], str],
+        plan_of: Callable[[str], str],
         queue: LeaseHolder,
         on_death: Callable[[str], Any],
         leases: Leases = Leases(),
     ) -> None:
         self._instance = instance
-        self._config_of = config_of
+        self._plan_of = plan_of
         self._queue = queue
         self._on_death = on_death
         self._leases = leases
@@ -117,7 +145,6 @@ class Supervisor:
         self._made = 0
         self._quick_deaths = 0
         self._spawn_at = 0.0
-        self._beat_at = 0.0
         self.workers: dict[str, WorkerProcess] = {}
 
     def scale(self, count: int) -> None:
@@ -125,14 +152,13 @@ class Supervisor:
         self._count = count
 
     def step(self) -> float:
-        """One round: bury, replace, beat, watch. Returns the seconds to the next."""
+        """One round: bury, replace, watch. Returns the seconds to the next."""
         for worker in list(self.workers.values()):
-            if worker.process.poll() is not None:
+            if worker.has_ended():
                 self._bury(worker)
             elif "recycle" in worker.hear() and not worker.draining:
                 self._retire(worker)
         self._match_count()
-        self._beat()
         for worker in self.workers.values():
             self._watch(worker)
         return 0.1
@@ -170,7 +196,11 @@ class Supervisor:
     def _spawn(self) -> None:
         self._made += 1
         name = f"{self._instance}.{self._made}"
-        self.workers[name] = WorkerProcess(name, self._config_of(name), self._leases.trust_s)
+        try:
+            self.workers[name] = WorkerProcess(name, self._plan_of(name), self._leases.trust_s)
+        except OSError as error:
+            log.error("a worker cannot be started, tried again in %d s: %s", AGAIN_S, error)  # noqa: TRY400  # the message has it all
+            self._spawn_at = monotonic() + AGAIN_S
 
     def _drain(self, worker: WorkerProcess, grace_s: float) -> None:
         worker.draining = True
@@ -188,7 +218,7 @@ class Supervisor:
         del self.workers[worker.name]
         code = worker.process.returncode
         if code and not worker.draining:
-            cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            cause = signal_name(-code) if code < 0 else f"exit code {code}"
             log.warning("worker %s ended (%s)", worker.name, cause)
         quick = bool(code) and monotonic() - worker.started < QUICK_DEATH_S
         self._quick_deaths = self._quick_deaths + 1 if quick else 0
@@ -200,27 +230,27 @@ class Supervisor:
         except Exception as error:
             log.warning("worker %s could not be reported dead (%s); its lease will tell", worker.name, error)
 
-    def _beat(self) -> None:
-        now = monotonic()
-        ready = [worker for worker in self.workers.values() if worker.ready]
-        if now < self._beat_at or not ready:
-            return
-        self._beat_at = now + self._leases.beat_ms / 1000
+    def beat(self) -> float:
+        """Renew the leases; seconds to the next time. Trust counts from when the question was sent."""
+        ready, sent = [worker for worker in list(self.workers.values()) if worker.ready], monotonic()
         try:
             answers = self._queue.beat([worker.name for worker in ready], self._leases.lease_ms)
         except Exception as error:
             log.debug("beat: %s", error)
-            self._beat_at = now + min(0.2, self._leases.beat_ms / 1000)
-            return
+            return min(0.2, self._leases.beat_ms / 1000)
         for worker in ready:
             if answers[worker.name]:
-                worker.trust_from(now)
-            else:
+                with suppress(ValueError):  # it was buried meanwhile, its page closed
+                    worker.trust_from(sent)
+            elif not worker.condemned:
                 log.error("worker %s was declared dead by others; it is replaced", worker.name)
                 worker.kill()
+        return self._leases.beat_ms / 1000
 
     def _watch(self, worker: WorkerProcess) -> None:
         """Kill what hangs, and what may no longer believe that its Runs are its own."""
+        if worker.condemned:
+            return
         now = monotonic()
         tick, deadline = worker.page.read()
         if now > worker.trusted_until:

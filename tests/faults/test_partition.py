@@ -100,6 +100,24 @@ def test_partition_of_a_new_worker(clusters: Callable[..., Cluster], figures: Ca
     figures(f"bodies dead {last_ms} ms after the cut (lease {LEASE_S} s)")
 
 
+@pytest.mark.parametrize("slots", [4, 1], ids=["slots-free", "slots-full"])
+def test_sleeping_supervisor(clusters: Callable[..., Cluster], figures: Callable[[str], None], slots: int) -> None:
+    """A supervisor alone is stopped, its workers are not: they end with their lease, before their Runs start elsewhere."""
+    cluster = clusters(TASKS, scheduler={"executors": {"default_threads": slots, "process_pool": slots, "async_slots": slots}})
+    sleeper = cluster.instance("a").start()
+    kinds = ["thread", "child", "coroutine"]
+    runs = cluster.center.submit_many([(kind, {"seconds": 8}) for kind in kinds])
+    until(lambda: len(begun(cluster)) == 3, 15, "all have begun")
+    cluster.instance("b").start()
+    sleeper.signal(signal.SIGSTOP)
+    until(lambda: sum(effect.phase == "start" for effect in cluster.effects()) == 6, 3 * LEASE_S, "all start elsewhere")
+    sleeper.signal(signal.SIGCONT)
+    history = judged(cluster, runs)
+    overlap = max(overlap_ms(history.effects, run) for run in runs)
+    assert overlap <= 1000
+    figures(f"overlap ≤ {overlap} ms")
+
+
 def test_vanished_server(clusters: Callable[..., Cluster], figures: Callable[[str], None]) -> None:
     """All connections go dead without a word (a failover behind one address): within 10 s all work on, as promptly as before."""
     cluster = clusters(TASKS, scheduler=SLOTS, worker={"lease": 15})

@@ -1,10 +1,13 @@
 """The supervisor with real worker processes: they die, hang, lose their lease, and are replaced; nothing of them stays behind."""
 
+import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +30,7 @@ from scheduler.worker.sweeper import Leases, Sweeper
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = """
-import ctypes, os, subprocess, time
+import ctypes, os, socket, subprocess, sys, time
 from pathlib import Path
 from scheduler import current_run, log_execution
 
@@ -41,6 +44,25 @@ def c_nap(seconds):
     if current_run().token > 1: return "again"
     ctypes.PyDLL(None).usleep(int(seconds * 1e6))  # the whole interpreter stands still: PyDLL keeps its lock
 
+def hold_the_interpreter(): ctypes.PyDLL(None).usleep(30_000_000)
+
+def die_of(number):
+    if current_run().token == 1: os.kill(os.getpid(), number)
+    while True: time.sleep(0.005)
+
+def sleeper(note):
+    child = subprocess.Popen(["sleep", "60"])
+    Path(note).write_text(str(child.pid))
+    child.wait()
+
+def reads_and_ends():
+    child = subprocess.Popen(["sleep", "60"])
+    child.terminate()
+    return [sys.stdin.read() + subprocess.run(["cat"], stdout=subprocess.PIPE, text=True).stdout, child.wait()]
+
+KEPT = []
+def leaks(count): KEPT.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(count))
+
 def family(note):
     child = subprocess.Popen(["sleep", "60"], start_new_session=True)
     Path(note).write_text(f"{os.getpid()} {child.pid}")
@@ -52,7 +74,10 @@ def logged(): print("printed"); current_run().log.info("told")
 def deaf(): ctypes.CDLL(None).usleep(6_000_000)
 """
 TASKS = {
-    **{name: Task(name=name, target=f"crew_tasks:{name}") for name in ("pid", "hold")},
+    **{
+        name: Task(name=name, target=f"crew_tasks:{name}")
+        for name in ("pid", "hold", "hold_the_interpreter", "die_of", "sleeper", "reads_and_ends", "leaks")
+    },
     "logged": Task(name="logged", target="crew_tasks:logged", log_runs=True),
     "c_nap": Task(name="c_nap", target="crew_tasks:c_nap", timeout_ms=300, max_attempts=2),
     "deaf": Task(name="deaf", target="crew_tasks:deaf", timeout_ms=50),
@@ -73,6 +98,12 @@ class Watch:
         self.sweeper = Sweeper(self.another_queue(), TASKS.get, self.leases)
         self.supervisor = Supervisor("inst", self.plan, self.another_queue(), self.sweeper.rescue, self.leases)
         self.go = str(folder / "go")
+        self._over = threading.Event()
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def _beat(self) -> None:
+        while not self._over.wait(self.supervisor.beat()):
+            pass
 
     def another_queue(self) -> Any:
         self.clients.append(connect(self.url, client_name="watch"))
@@ -120,6 +151,7 @@ class Watch:
         return self.until(lambda: (found := self.queue.get(run)).ended and found)
 
     def close(self) -> None:
+        self._over.set()
         self.supervisor.kill()
         self.until(lambda: not self.supervisor.workers)
         for client in self.clients:
@@ -220,13 +252,13 @@ def test_scaling_down_lets_the_surplus_finish(watch: Any) -> None:
 
 
 def test_workers_that_die_at_once_are_not_restarted_for_ever(watch: Any) -> None:
-    watch.supervisor._config_of = lambda _: "no plan"
+    watch.supervisor._plan_of = lambda _: "no plan"
     watch.supervisor.scale(1)
     watch.until(lambda: watch.supervisor._quick_deaths == 3)
     assert not watch.supervisor.workers
     watch.supervisor.step()
     assert not watch.supervisor.workers  # half a second's pause
-    watch.supervisor._config_of = watch.plan
+    watch.supervisor._plan_of = watch.plan
     watch.up()
     assert watch.end(watch.submit("pid")).state == "succeeded"
 
@@ -275,7 +307,90 @@ def test_without_contact_for_a_lease_no_worker_may_go_on(
     since = monotonic()
     watch.until(lambda: worker.process.returncode is not None, seconds=3)
     assert monotonic() - since < 2.4
-    assert "no contact with the store for a lease" in caplog.text
+    assert worker.process.returncode in (-signal.SIGALRM, -signal.SIGKILL)  # its own end, or ours, whoever is first
+
+
+@pytest.mark.parametrize("task", ["hold", "hold_the_interpreter"])
+def test_a_worker_that_nobody_watches_ends_with_its_trust(watches: Any, monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+    """Its supervisor sleeps, as one does that was stopped or starved; the Run may even hold the interpreter."""
+    watch = watches(lease_ms=2400)
+    [worker] = watch.up()
+    run = watch.submit(task, go=watch.go) if task == "hold" else watch.submit(task)
+    watch.running(run)
+
+    def away(*_: Any) -> None:
+        raise ConnectionError("away")
+
+    monkeypatch.setattr(watch.supervisor._queue, "beat", away)
+    assert worker.process.wait(2.4) == -signal.SIGALRM
+
+
+def test_the_last_word_about_a_worker_is_said_once(watch: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    [worker] = watch.up()
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    monkeypatch.setattr(worker.process, "kill", lambda: None)  # as one in an uninterruptible wait
+    monkeypatch.setattr(module, "monotonic", lambda: monotonic() + module.STALLED_S)
+    for _ in range(5):
+        watch.supervisor._watch(worker)
+    assert len(caplog.records) == 1
+    monkeypatch.undo()
+    worker.process.kill()
+
+
+def test_a_signal_without_a_name_ends_its_worker_alone(watch: Any, caplog: pytest.LogCaptureFixture) -> None:
+    watch.up()
+    run = watch.submit("die_of", number=40)
+    watch.until(lambda: "inst.2" in watch.supervisor.workers)
+    assert "worker inst.1 ended (signal 40)" in caplog.text
+    watch.queue.cancel(run)
+    assert watch.end(run).state == "cancelled"
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(
+    watch: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    descriptors = psutil.Process().num_fds()
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EAGAIN, "no more processes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.subprocess, "Popen", refuse)
+        watch.supervisor.scale(1)
+        watch.supervisor.step()
+        watch.supervisor.step()
+    assert caplog.text.count("a worker cannot be started, tried again in 2 s") == 1
+    assert psutil.Process().num_fds() == descriptors
+    watch.up()
+
+
+def test_what_a_thread_has_started_ends_with_its_worker(watch: Any) -> None:
+    [worker] = watch.up()
+    note = Path(watch.go + ".pid")
+    watch.submit("sleeper", note=str(note))
+    watch.until(lambda: note.exists() and note.read_text())
+    sleeper = psutil.Process(int(note.read_text()))
+    worker.process.kill()
+    watch.until(lambda: "inst.2" in watch.supervisor.workers)
+    assert psutil.wait_procs([sleeper], timeout=2)[1] == []
+
+
+def test_tasks_have_no_part_in_what_the_supervisor_says(watch: Any) -> None:
+    """One reads standard input, its program ends at TERM as programs do; then the worker still hears that it is to go."""
+    [worker] = watch.up()
+    assert watch.end(watch.submit("reads_and_ends")).result == ["", -signal.SIGTERM]
+    run = watch.submit("hold", go=watch.go)
+    watch.running(run)
+    watch.supervisor.drain(0.2)
+    watch.until(lambda: not watch.supervisor.workers)
+    assert (worker.process.returncode, watch.queue.get(run).state, watch.queue.get(run).reason) == (0, "pending", "shutdown")
+
+
+def test_a_worker_full_of_what_tasks_left_is_replaced(watch: Any) -> None:
+    watch.up()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert watch.end(watch.submit("leaks", count=int(most * 0.75))).state == "succeeded"
+    watch.until(lambda: list(watch.supervisor.workers) == ["inst.2"])
 
 
 def test_a_worker_that_was_declared_dead_is_replaced(watches: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -334,6 +449,16 @@ watch.up(2)
 print(*[worker.process.pid for worker in watch.supervisor.workers.values()], flush=True)
 watch.until(lambda: False, seconds=60)
 """
+
+
+def test_a_worker_that_cannot_look_dies_with_its_supervisor(watch: Any, folder: Any) -> None:
+    code = SUPERVISE.format(tests=str(Path(__file__).parent), url=watch.url, folder=str(folder))
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+        workers = [psutil.Process(int(pid)) for pid in other.stdout.readline().split()]
+        runs = [watch.submit("hold_the_interpreter") for _ in range(2)]
+        watch.running(*runs)
+        other.kill()
+    assert psutil.wait_procs(workers, timeout=2)[1] == []
 
 
 def test_nothing_outlives_the_supervisor(watch: Any, folder: Any) -> None:
