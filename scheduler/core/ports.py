@@ -1,6 +1,6 @@
 """The small protocols through which the siblings below the centre meet; the centre wires them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from scheduler.core.outcome import Outcome
@@ -238,11 +238,3 @@ class Resolver(Protocol):
     """Turns ``module:function`` (or ``module:Class`` of a BaseTask) into the callable that takes the params; raises PluginError."""
 
     def __call__(self, target: str) -> Callable[..., Any]: ...
-
-
-class RunReader(Protocol):
-    """Looking at Runs without touching them."""
-
-    def get(self, run_id: str) -> Run | None: ...
-
-    def find(self, *, state: str = "", task: str = "", limit: int = 100) -> Iterable[Run]: ...

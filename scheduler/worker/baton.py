@@ -87,11 +87,6 @@ class Baton:
             if not self._closed and self._since is not None and now - self._since > PATIENCE_S:
                 self._call_next()
 
-    @property
-    def in_place(self) -> bool:
-        """Whether the holder is executing a Run just now."""
-        return self._since is not None
-
     def close(self) -> None:
         """No seat is called any more; parked threads end."""
         with self._lock:
