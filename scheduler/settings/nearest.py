@@ -1,15 +1,10 @@
-"""The known name that somebody probably meant."""
+"""The known name that somebody probably meant, as configuration writes it: without quotes."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
+from scheduler.core.nearest import nearest
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known name that ``word`` begins, or the one most like it, whatever the case; empty where none is near."""
-    by_lower = {name.lower(): name for name in known}
-    lower = word.lower()
-    found = [name for name in by_lower if len(lower) >= 3 and name.startswith(lower)] or get_close_matches(lower, by_lower, 1)
-    return by_lower[found[0]] if found else ""
+__all__ = ["did_you_mean", "nearest"]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
