@@ -1,5 +1,6 @@
 """``scheduler doctor``: is everything there that the centre needs, is its queue well, and what would make it better."""
 
+import os
 import resource
 import shutil
 from collections.abc import Iterator, Mapping
@@ -67,7 +68,11 @@ def _row(good: bool, check: str, value: object, advice: str) -> Row:
 def _machine(session: Session) -> Iterator[Row]:
     settings = session.settings
     for check, folder in (("disk of redis.data_dir", settings.redis.data_dir), ("disk of logging.dir", settings.logging.dir)):
-        free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            yield Row("fail", check, f"{there} cannot be written", "name a folder of your own")
+            continue
+        free = shutil.disk_usage(there).free
         row = _row(free >= LOW_DISK, check, f"{free / 2**30:.1f} GiB", "free space there")
         yield row if free >= FULL_DISK else row._replace(level="fail")
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -36,10 +36,14 @@ def _written(session: Session, error: Exception) -> Path:
     try:
         from scheduler.cli.secret_values import mask_for
 
-        folder, text = session.settings.logging.dir, mask_for(session.settings).mask(text)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        text = mask_for(session.settings).mask(text)
+        return _appended(session.settings.logging.dir, text)
     except Exception:
-        folder = Path(tempfile.mkdtemp(prefix="scheduler-"))
+        return _appended(Path(tempfile.mkdtemp(prefix="scheduler-")), text)
+
+
+def _appended(folder: Path, text: str) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / "cli.log"
     with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8") as log:  # noqa: PTH123  # a descriptor
         log.write(text + "\n")

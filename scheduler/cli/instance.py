@@ -21,6 +21,7 @@ from scheduler.center import SchedulerCenter
 from scheduler.cli.printer import Printer
 from scheduler.cli.secret_values import mask_for
 from scheduler.cli.session import Session
+from scheduler.core.errors import ConfigError
 from scheduler.observe.console import BannerInfo, banner
 from scheduler.observe.logs import configure_logging
 from scheduler.service import INTERRUPT_GRACE_S, OwnEvents, Service
@@ -132,9 +133,13 @@ def _log_to_files(session: Session) -> None:
     """The log of this process: on stderr, and in a file of its own, for two processes would lose each other's lines."""
     settings = session.settings.logging
     level = "DEBUG" if session.debug else settings.level
-    configure_logging(
-        level, settings.dir, settings.format, name=_free_name(settings.dir), secrets=mask_for(session.settings), zone=session.zone
-    )
+    try:
+        name = _free_name(settings.dir)
+    except OSError as error:
+        raise ConfigError(
+            [f"logging.dir: {str(settings.dir)!r} cannot be written ({error.strerror}); name a folder of your own"]
+        ) from error
+    configure_logging(level, settings.dir, settings.format, name=name, secrets=mask_for(session.settings), zone=session.zone)
     logging.getLogger("scheduler.timing.timer.apscheduler").setLevel(logging.WARNING)  # it says that "the scheduler" has started
 
 

@@ -94,6 +94,18 @@ def _full_disk(*_: object, **__: object) -> None:
     raise RuntimeError("disk of topsecret is full")
 
 
+def test_a_log_folder_that_cannot_be_written(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = desk.write("logs", "a file")
+    for words in (["serve"], ["worker"]):
+        assert f"logging.dir: '{place}' cannot be written (File exists); name a folder" in desk(*words, code=2).stderr
+    row = next(row for row in desk.json("doctor", code=1) if row["check"] == "disk of logging.dir")
+    assert (row["level"], row["value"]) == ("fail", f"{place} cannot be written")
+    place.unlink()
+    (place / "cli.log").mkdir(parents=True)
+    monkeypatch.setattr(Path, "write_text", _full_disk)
+    assert "unexpected RuntimeError" in desk("new", "plugin", "fresh", code=1).stderr
+
+
 def test_debug_shows_the_traceback(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "write_text", _full_disk)
     result = desk("new", "plugin", "fresh", "--debug", code=1)
