@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scheduler.core.errors import ConflictError
+from scheduler.core.errors import ConfigError, ConflictError
 
 if TYPE_CHECKING:
     from scheduler.cli.session import Session
@@ -26,8 +26,11 @@ def plugin(ctx: typer.Context, name: Name) -> None:
     folder = session.settings.plugins
     file, task_file = folder / f"{name}.py", str(next(iter(session.settings.files[1:]), "config/dev.yaml"))
     _require_module_name(name, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(_template("plugin", name), encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(_template("plugin", name), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([f"scheduler.plugins: {str(folder)!r} cannot be written ({error.strerror})"]) from error
     facts = {"file": str(file), "task_file": task_file, "task": _template("task", name), "name": name}
     session.out.done(
         "{file} is written. Add this to {task_file}, under tasks:\n\n{task}\n"

@@ -52,6 +52,8 @@ class Session:
         """``2026-12-25 09:00`` in the centre's zone, or with an offset of its own."""
         try:
             moment = datetime.fromisoformat(text)
+            if not 1970 < moment.year < 9999:  # at the ends a zone's offset leads out of what a datetime or the store can hold
+                raise typer.BadParameter(f"{text!r} is no instant of the years 1971 to 9998", param_hint=option)
         except ValueError:
             message = f"{text!r} is no instant; write 2026-12-25T09:00, or with an offset 2026-12-25T09:00+08:00"
             raise typer.BadParameter(message, param_hint=option) from None

@@ -76,7 +76,7 @@ def _params(text: str) -> dict[str, Any]:
         params = json.loads(source)
     except OSError as error:
         raise typer.BadParameter(f"{text[:80]}: {error}", param_hint="--params") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{text[:80]} is not JSON: {error}", param_hint="--params") from None
     if not isinstance(params, dict):
         raise typer.BadParameter(f'{source[:80]} is no JSON object; write it like {{"name": "value"}}', param_hint="--params")

@@ -202,6 +202,12 @@ def test_advice_names_the_program_as_it_was_called(desk: Any) -> None:
     assert advice["workers"] == "start one: python run.py serve"
 
 
+def test_new_where_nothing_can_be_written(desk: Any) -> None:
+    place = desk.write("afile", "")
+    desk.configure(scheduler={"tasks": "tasks.yaml", "plugins": "afile"})
+    assert f"scheduler.plugins: '{place}' cannot be written (File exists)" in desk("new", "plugin", "hello", code=2).stderr
+
+
 def test_new_overwrites_nothing(desk: Any) -> None:
     before = (desk.folder / "plugins" / "greet.py").read_text()
     assert "is there already" in desk("new", "plugin", "greet", code=1).stderr

@@ -59,6 +59,8 @@ def test_params_come_from_a_file_or_stdin(desk: Any) -> None:
         (["--params", "@nowhere.json"], "No such file"),
         (["--delay", "soon"], "not a duration"),
         (["--at", "tomorrow"], "no instant"),
+        (["--at", "9999-12-31T23:59:59"], "no instant of the years"),
+        (["--params", '{"a":' * 5000 + "1" + "}" * 5000], "is not JSON: maximum recursion depth"),
         (["--priority", "11"], "1 to 10"),
         (["--id", "a b"], "run id 'a b'"),
         (["--params", '{"whom": 1}'], "did you mean 'who'"),

@@ -43,6 +43,11 @@ def test_next_is_an_array_of_instants(desk: Any) -> None:
     assert desk("tasks", "next", "greet", "-n", "1", "--after", "2026-12-25T00:59:59+00:00").stdout == "2026-12-25 09:00:00 +0800\n"
 
 
+@pytest.mark.parametrize("after", ["9999-12-31T23:59:59", "1969-01-01", "0001-01-01"])
+def test_next_after_an_instant_that_no_clock_shows(after: str, desk: Any) -> None:
+    assert "1971 to 9998" in desk("tasks", "next", "greet", "--after", after, code=2).stderr
+
+
 def test_next_connects_to_nothing(desk: Any) -> None:
     desk.configure(redis={"url": "unix:///nowhere/at/all.sock"})
     assert len(desk.json("tasks", "next", "greet")) == 5
