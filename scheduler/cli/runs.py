@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scheduler.cli.facts import RUN, run_facts, run_of
-from scheduler.cli.session import Session, opened
+from scheduler.cli.session import Session, opened, seconds
 from scheduler.core.clock import monotonic, sleep
 from scheduler.core.errors import ConflictError, WaitTimeoutError
 from scheduler.core.states import State
@@ -30,7 +30,9 @@ InState = Annotated[State | None, typer.Option("--state", help="Only those in th
 Limit = Annotated[int, typer.Option("-n", "--limit", min=1, help="At most so many.")]
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on until the Run has ended.")]
 Reason = Annotated[str, typer.Option(help="Kept with the Run.", show_default=False)]
-Timeout = Annotated[float, typer.Option(help="Wait no longer than so many seconds.", show_default=False)]
+Timeout = Annotated[
+    float | None, typer.Option(help="Wait no longer than this: seconds, or a text such as 5m.", parser=seconds, metavar="DURATION")
+]
 Some = Annotated[list[str] | None, typer.Argument(help="Ids of dead Runs.", show_default=False, metavar="RUN…")]
 Every = Annotated[bool, typer.Option("--all", help="All of them.")]
 
@@ -78,7 +80,7 @@ def retry(ctx: typer.Context, runs: RunIds) -> None:
 
 
 @app.command()
-def wait(ctx: typer.Context, runs: RunIds, timeout: Timeout = math.inf) -> None:
+def wait(ctx: typer.Context, runs: RunIds, timeout: Timeout = None) -> None:
     """Wait until they have ended; the exit code tells whether all succeeded."""
     with opened(ctx) as (session, center):
         report_ends(session, center, runs, timeout)
@@ -105,12 +107,12 @@ def purge(ctx: typer.Context, some: Some = None, every: Every = False) -> None:
         session.out.done("{purged} deleted", {"purged": count})
 
 
-def report_ends(session: Session, center: "SchedulerCenter", runs: Sequence[str], timeout_s: float, *, one: bool = False) -> None:
+def report_ends(session: Session, center: "SchedulerCenter", runs: Sequence[str], timeout_s: float | None, *, one: bool = False) -> None:
     """Wait, on a terminal with a line that says how far they are, and show how they ended; exit code 1 unless all succeeded."""
     from rich.console import Console
     from rich.text import Text
 
-    deadline = monotonic() + timeout_s
+    deadline = monotonic() + (math.inf if timeout_s is None else timeout_s)
     with Console(stderr=True).status("…") as status:
         ended = [_end_of(center, run, deadline, lambda words: status.update(Text(words))) for run in runs]
     facts = [run_facts(session, run) for run in ended]

@@ -13,6 +13,7 @@ import typer
 
 from scheduler.cli.screen import Screen
 from scheduler.core.language import Language
+from scheduler.core.units import duration_ms
 
 if TYPE_CHECKING:
     from scheduler.center import SchedulerCenter
@@ -58,6 +59,14 @@ class Session:
             message = f"{text!r} is no instant; write 2026-12-25T09:00, or with an offset 2026-12-25T09:00+08:00"
             raise typer.BadParameter(message, param_hint=option) from None
         return moment if moment.tzinfo else moment.replace(tzinfo=self.zone)
+
+
+def seconds(value: object) -> float:
+    """What ``5m``, ``1.5`` or a default stand for."""
+    try:
+        return duration_ms(value) / 1000
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """``scheduler submit``: ask for one Run of a task, and wait for it if you like."""
 
 import json
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +9,7 @@ import typer
 
 from scheduler.cli.facts import someone_knows
 from scheduler.cli.runs import Timeout, report_ends
-from scheduler.cli.session import Session, opened
-from scheduler.core.units import duration_ms
+from scheduler.cli.session import Session, opened, seconds
 
 if TYPE_CHECKING:
     from scheduler.center import SchedulerCenter
@@ -20,7 +18,9 @@ TaskName = Annotated[str, typer.Argument(help="The task's name.", show_default=F
 TaskType = Annotated[str, typer.Option(help="The task's name.", show_default=False)]
 Params = Annotated[str, typer.Option(help="Its parameters: a JSON object, @FILE, or - for stdin.", metavar="JSON")]
 Priority = Annotated[int | None, typer.Option(help="1 to 10, 10 first; by default the task's own.", show_default=False)]
-Delay = Annotated[str, typer.Option(help="Wait so long before it may run: seconds, or a text such as 5m.", metavar="DURATION")]
+Delay = Annotated[
+    float, typer.Option(help="Wait so long before it may run: seconds, or a text such as 5m.", parser=seconds, metavar="DURATION")
+]
 At = Annotated[str, typer.Option(help="Not before this instant.", metavar="INSTANT", show_default=False)]
 Id = Annotated[str | None, typer.Option("--id", help="Give the Run this id.", show_default=False)]
 Key = Annotated[str | None, typer.Option(help="The same key again within a day gives the same Run.", show_default=False)]
@@ -32,19 +32,21 @@ def submit(  # noqa: PLR0913, PLR0917  # each is an option
     task: TaskName,
     params: Params = "{}",
     priority: Priority = None,
-    delay: Delay = "0",
+    delay: Delay = 0,
     at: At = "",
     run_id: Id = None,
     key: Key = None,
     wait: Wait = False,
-    timeout: Timeout = math.inf,
+    timeout: Timeout = None,
 ) -> None:
     """Ask for one Run of a task, whatever its schedule says; prints its id."""
-    given, pause, moment = _params(params), _seconds(delay), ctx.obj.instant(at, "--at") if at else None
+    given, moment = _params(params), ctx.obj.instant(at, "--at") if at else None
+    if key == "":
+        raise typer.BadParameter("it is empty: is a variable of the shell not set?", param_hint="--key")
     with opened(ctx) as (session, center):
         if given:
             center.catalogue  # noqa: B018  # with the plugins known, params are checked here and not when they run
-        run = center.submit(task, given, priority=priority, delay=pause, at=moment, run_id=run_id, key=key)
+        run = center.submit(task, given, priority=priority, delay=delay, at=moment, run_id=run_id, key=key)
         if not (wait and session.as_json):
             session.out.done("{id}", {"id": run, "task": task})
         _tell_who_is_missing(session, center, task)
@@ -81,10 +83,3 @@ def _params(text: str) -> dict[str, Any]:
     if not isinstance(params, dict):
         raise typer.BadParameter(f'{source[:80]} is no JSON object; write it like {{"name": "value"}}', param_hint="--params")
     return params
-
-
-def _seconds(text: str) -> float:
-    try:
-        return duration_ms(text) / 1000
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--delay") from None

@@ -58,6 +58,9 @@ def test_params_come_from_a_file_or_stdin(desk: Any) -> None:
         (["--params", "[1]"], "no JSON object"),
         (["--params", "@nowhere.json"], "No such file"),
         (["--delay", "soon"], "not a duration"),
+        (["--wait", "--timeout", "nan"], "not a duration"),
+        (["--wait", "--timeout", "-1"], "not a duration"),
+        (["--key", ""], "it is empty"),
         (["--at", "tomorrow"], "no instant"),
         (["--at", "9999-12-31T23:59:59"], "no instant of the years"),
         (["--params", '{"a":' * 5000 + "1" + "}" * 5000], "is not JSON: maximum recursion depth"),
@@ -82,7 +85,7 @@ def test_submit_and_wait(desk: Any, working: Any) -> None:
     assert (ended["state"], ended["result"]) == ("succeeded", {"greeted": "world"})
     result = desk("submit", "greet", "--params", '{"fail": true}', "--wait", code=1)
     assert "ValueError: no luck" in result.stdout
-    assert "is still" in desk("submit", "hold", "--wait", "--timeout", "0.2", code=1).stderr
+    assert "is still" in desk("submit", "hold", "--wait", "--timeout", "200ms", code=1).stderr
 
 
 def test_a_task_that_no_running_worker_knows_is_told_of(desk: Any, working: Any) -> None:
