@@ -54,7 +54,7 @@ class Root(TyperGroup):
         except Exception as error:
             if isinstance(message := getattr(error, "message", None), str):  # of wrong usage; the frame around it is typer's
                 error.message = translate_message(message, ctx.obj.lang if ctx.obj else chosen_language([]))  # type: ignore[attr-defined]  # seen above
-            if is_typers(error) or (ctx.obj and ctx.obj.debug):
+            if is_typers(error):
                 raise
             raise typer.Exit(explain(ctx.obj or Session(), error)) from error
 

@@ -22,6 +22,8 @@ def is_typers(error: Exception) -> bool:
 
 def explain(session: Session, error: Exception) -> int:
     """Tell the user; the exit code."""
+    if session.debug:
+        traceback.print_exception(error)
     if isinstance(error, SchedulerError):
         session.out.problem("{error}", error=session.out.message(error))
     else:

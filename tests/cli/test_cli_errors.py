@@ -108,8 +108,10 @@ def test_a_log_folder_that_cannot_be_written(desk: Any, monkeypatch: pytest.Monk
 
 def test_debug_shows_the_traceback(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "write_text", _full_disk)
-    result = desk("new", "plugin", "fresh", "--debug", code=1)
-    assert isinstance(result.exception, RuntimeError)
+    assert "Traceback" in desk("new", "plugin", "fresh", "--debug", code=1).stderr
+    said = desk("-c", "nowhere.yaml", "stats", "--debug", code=2).stderr
+    assert "Traceback" in said
+    assert "does not exist" in said.splitlines()[-1]
 
 
 def test_a_mistake_in_reading_the_settings_finds_its_way_too(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
