@@ -20,6 +20,7 @@ _STYLES = dict.fromkeys(("succeeded", "ok"), "green") | dict.fromkeys(("failed",
 _STYLES |= dict.fromkeys(("cancelled", "paused", "held"), "yellow") | {"running": "cyan", "delayed": "blue"}
 _SIGNS = {"ok": ("✓", "green"), "none": ("–", "white"), "warn": ("!", "yellow"), "fail": ("✗", "red")}
 _MACHINE_WORDS = ("state", "reason")  # columns
+_WHOLE = ("id", "name", "state")  # columns: half an id is of no use
 _EXCERPT = 100
 _PIPE_WIDTH = 10_000  # nothing is cut or wrapped where a program reads
 
@@ -102,11 +103,12 @@ class Screen:
     def _table(self, rows: Sequence[Facts], columns: Sequence[str]) -> None:
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         for column in columns:
-            label = self.tr(column.removesuffix("_ms").replace("_", " "))
-            table.add_column(label, no_wrap=column != columns[-1])  # the last gives way on a narrow terminal
+            label = Text(self.tr(column.removesuffix("_ms").replace("_", " ")), no_wrap=True, overflow="ellipsis")
+            table.add_column(label, no_wrap=column in _WHOLE)  # on a narrow terminal the others give way, the widest first
         for row in rows:
             table.add_row(*(self._cell(column, row.get(column)) for column in columns))
         console = Console(highlight=False)

@@ -23,6 +23,14 @@ def dead_run(desk: Any) -> str:
     return desk.json("submit", "twice", "--params", '{"fail": true}', "--wait", code=1)["id"]
 
 
+def test_a_narrow_terminal_has_the_whole_id(desk: Any) -> None:
+    run = desk.json("submit", "greet")["id"]
+    title, row = desk("runs", "list", COLUMNS="60", FORCE_COLOR="1").stdout.splitlines()
+    assert run in row
+    assert "pending" in row
+    assert "\u2026" in title
+
+
 # ── submit ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
