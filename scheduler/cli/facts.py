@@ -70,12 +70,12 @@ class Tasks:
         return row | (task.to_dict() if task else {}) | {"schedule": schedule.to_dict() if schedule else None, "layers": layers}
 
     def next(self, name: str, count: int) -> list[datetime | None]:
-        """The next instants at which it fires; none while it is paused."""
+        """The next instants at which it fires; none while it is paused or broken."""
         from scheduler.catalogue import trigger_of
         from scheduler.triggers import next_fires
 
         schedule = self.schedule(name)
-        if schedule is None or name in self._paused:
+        if schedule is None or name in self._paused or name in self._center.catalogue.broken:
             return []
         settled_ms = self._stored[name][1].last_ms if name in self._stored else 0
         instants = next_fires(trigger_of(schedule), max(settled_ms, self._center.book.now_ms()), count)

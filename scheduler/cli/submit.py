@@ -44,8 +44,7 @@ def submit(  # noqa: PLR0913, PLR0917  # each is an option
     if key == "":
         raise typer.BadParameter("it is empty: is a variable of the shell not set?", param_hint="--key")
     with opened(ctx) as (session, center):
-        if given:
-            center.catalogue  # noqa: B018  # with the plugins known, params are checked here and not when they run
+        center.catalogue  # noqa: B018  # with the plugins known, what cannot run is refused here, and not when it runs
         run = center.submit(task, given, priority=priority, delay=delay, at=moment, run_id=run_id, key=key)
         if not (wait and session.as_json):
             session.out.done("{id}", {"id": run, "task": task})

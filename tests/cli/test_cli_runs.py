@@ -23,6 +23,15 @@ def dead_run(desk: Any) -> str:
     return desk.json("submit", "twice", "--params", '{"fail": true}', "--wait", code=1)["id"]
 
 
+def test_a_task_that_is_broken_is_refused_with_the_reason(desk: Any) -> None:
+    desk.plugin("broken")
+    desk.write("tasks.yaml", "tasks: {broken: {trigger: cron, args: {hour: 9}}}")
+    assert "not_there_at_all" in desk("submit", "broken", code=1).stderr
+    assert desk.json("runs", "list") == []
+    [row] = desk.json("tasks", "list")
+    assert (row["state"], row["next"]) == ("broken", None)
+
+
 def test_a_narrow_terminal_has_the_whole_id(desk: Any) -> None:
     run = desk.json("submit", "greet")["id"]
     title, row = desk("runs", "list", COLUMNS="60", FORCE_COLOR="1").stdout.splitlines()
