@@ -1,7 +1,9 @@
 """The captured output of one Run: the newest part in memory, all of it in a file that cannot outgrow its cap."""
 
+import logging
 import os
 import threading
+from functools import cache
 from pathlib import Path
 
 RING_BYTES = 64 * 1024
@@ -24,6 +26,7 @@ class RunLog:
 
     def write(self, data: bytes) -> None:
         """Keep ``data``. A full disk costs the file, never the Run."""
+        trouble = None
         with self._lock:
             self.total += len(data)
             self._ring += data[-RING_BYTES:]
@@ -32,8 +35,11 @@ class RunLog:
             if data and not self._sealed:
                 try:
                     self._store(data)
-                except OSError:
+                except OSError as error:
                     self._seal()
+                    trouble = error.errno, error.strerror
+        if trouble:
+            _warn(self.path.parent, *trouble)  # without the lock: inside the Run, the warning is written to this very log
 
     def tail(self) -> bytes:
         """The newest 64 KB."""
@@ -71,3 +77,10 @@ def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
+
+
+@cache  # once for each cause and folder, which is that of a day: every Run would say the same
+def _warn(folder: Path, number: int | None, reason: str | None) -> None:
+    logging.getLogger("scheduler.worker").warning(
+        "the output of Runs cannot be written to %s, only the newest of it is kept: errno %s, %s", folder, number, reason
+    )

@@ -1,3 +1,4 @@
+import logging
 import os
 import stat
 import threading
@@ -71,6 +72,30 @@ def test_a_full_disk_costs_the_file_only() -> None:
     log = RunLog(Path("/dev/full"), cap_bytes=10)
     log.write(b"lost")
     assert log.tail() == b"lost"
+
+
+def test_what_cannot_be_written_is_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "day"
+    folder.write_text("a file")
+    for number in range(3):
+        RunLog(folder / f"{number}.log").write(b"lost")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the output of Runs cannot be written to {folder}, only the newest of it is kept: errno 17, File exists"
+    ]
+
+
+def test_a_warning_inside_the_run_reaches_its_log(tmp_path: Path) -> None:
+    folder = tmp_path / "day"
+    folder.write_text("a file")
+    log = RunLog(folder / "r.log")
+    logger, handler = logging.getLogger("scheduler.worker"), logging.Handler()
+    handler.emit = lambda record: log.write(record.getMessage().encode())
+    logger.addHandler(handler)
+    try:
+        log.write(b"lost; ")
+    finally:
+        logger.removeHandler(handler)
+    assert log.tail().startswith(b"lost; the output of Runs cannot be written")
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
