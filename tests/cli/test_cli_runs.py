@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from scheduler.cli.readable import readable
 from scheduler.core.clock import monotonic, now_ms, sleep
 
 
@@ -151,6 +152,10 @@ def test_show_has_the_traceback(desk: Any, working: Any) -> None:
     assert facts["duration_ms"] >= 0
     assert facts["created"].endswith("+08:00")
     assert re.search(r"^created: '?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \+0800'?$", text, re.MULTILINE)
+
+
+def test_what_has_several_lines_stands_on_several_lines() -> None:
+    assert readable({"traceback": "File x:\n\tif \x1b[1m: \n  ✓"}) == "traceback: |-\n  File x:\n      if \\x1b[1m:\n    ✓\n"
 
 
 def test_an_unknown_run(desk: Any) -> None:
