@@ -39,6 +39,8 @@ class Session:
         """Read at the first use; ConfigError with every mistake."""
         from scheduler.settings import load_settings
 
+        if not (self.config or Path("env.yaml").exists()):
+            self.out.note("no env.yaml in {folder}; using defaults (-c names another)", folder=Path.cwd())
         return load_settings(self.config)
 
     @cached_property

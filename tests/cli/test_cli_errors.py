@@ -36,6 +36,13 @@ def test_a_missing_configuration(desk: Any) -> None:
     assert "does not exist" in desk("-c", "nowhere.yaml", "stats", code=2).stderr
 
 
+def test_no_configuration_at_all_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SCHEDULER_CONFIG", raising=False)
+    result = CliRunner().invoke(app, ["--lang", "en", "tasks", "next", "greet"])
+    assert result.stderr.startswith(f"no env.yaml in {tmp_path}; using defaults (-c names another)\n")
+
+
 def test_the_configuration_is_named_by_the_environment_too(desk: Any) -> None:
     result = CliRunner().invoke(app, ["stats"], env={"SCHEDULER_CONFIG": str(desk.folder / "env.yaml")})
     assert result.exit_code == 0, result.output
