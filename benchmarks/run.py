@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import figures
 import psutil
 import report
 from catalog import PEERS
@@ -32,6 +33,9 @@ Runs = dict[str, dict[str, list[Result]]]
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--list", action="store_true", help="name the systems and leave")
+    parser.add_argument(
+        "--own", action="store_true", help="what no peer has a twin of: start-up, 100,000 schedules, memory, processes, idleness"
+    )
     parser.add_argument("--only", metavar="NAME,…", help="these systems alone (a name stands for all that begin with it)")
     parser.add_argument("--kinds", metavar="KIND,…", default="throughput,latency,fires", help="throughput, latency, fires (default: all)")
     parser.add_argument("--n", type=int, help="no-ops per repetition (default 20000; latency measures a fortieth of it)")
@@ -115,6 +119,8 @@ def main() -> int:
         width = max(map(len, PEERS))
         print("\n".join(f"{peer.name.ljust(width)}  {peer.what}" for peer in chosen.peers))
         return 0
+    if chosen.own:
+        return figures.main()
     peers = list(available(chosen.peers))
     with Server(chosen.transport) as server:
         about = {**machine(server), "transport": chosen.transport, "n": chosen.n, "repetitions": chosen.reps}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from scheduler.core.clock import monotonic
 from scheduler.queue.runqueue import RunQueue
 
-ATTEND_S = 1.0
+ATTEND_S = 2.0
 LIVING_MS = 15_000
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Instances:
         self._lost = False
 
     def step(self) -> None:
-        """Once a second; raises what the store raises."""
+        """Every other second; raises what the store raises."""
         if self._clock() < self._due:
             return
         self._due = self._clock() + ATTEND_S

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from scheduler.queue.instances import LIVING_MS, Instances
+from scheduler.queue.instances import ATTEND_S, LIVING_MS, Instances
+
+ROUND_MS = round(ATTEND_S * 1000)
 
 
 class Present:
@@ -29,10 +31,10 @@ def come(lab: Any) -> Any:
     return lambda name, configuration="": Present(lab, name, configuration)
 
 
-def test_it_shows_that_it_is_there_once_a_second(lab: Any, come: Any) -> None:
+def test_it_shows_that_it_is_there_every_other_second(lab: Any, come: Any) -> None:
     a = come("a", "abc")
     a.step()
-    lab.pass_ms(999)
+    lab.pass_ms(ROUND_MS - 1)
     a.step()
     assert lab.state() == {"instances": {"a": f"{lab.NOW} abc"}}
     lab.pass_ms(1)
@@ -46,7 +48,7 @@ def test_each_is_told_once_of_another_that_is_there_with_another_configuration(l
     a, same, timerless, b = come("a", "aa"), come("same", "aa"), come("timerless"), come("b", "bb")
     for _ in range(3):
         found = [instance.step() for instance in (a, same, timerless, b)]
-        lab.pass_ms(1000)
+        lab.pass_ms(ROUND_MS)
     assert found == [["b"], ["b"], [], ["a", "same"]]
     assert sorted(record.getMessage().partition(":")[0] for record in caplog.records) == [
         "a has another configuration than b",
@@ -63,7 +65,7 @@ def test_who_left_or_was_not_heard_of_for_long_differs_no_more(lab: Any, come: A
     assert b.step() == ["a"]
     if left:
         a.instances.leave()
-    lab.pass_ms(1000 if left else LIVING_MS)
+    lab.pass_ms(ROUND_MS if left else LIVING_MS)
     assert b.step() == []
 
 
@@ -71,13 +73,13 @@ def test_what_the_store_has_lost_is_told_again_until_it_is_there(lab: Any, come:
     a = come("a")
     a.step()
     lab.client.flushdb()
-    lab.pass_ms(1000)
+    lab.pass_ms(ROUND_MS)
     with monkeypatch.context() as patch:
         patch.setattr(a.instances, "_tell", lambda: (_ for _ in ()).throw(ConnectionError("away")))
         with pytest.raises(ConnectionError):
             a.step()
     for _ in range(3):
-        lab.pass_ms(1000)
+        lab.pass_ms(ROUND_MS)
         a.step()
     assert a.told == 1
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
