@@ -93,6 +93,7 @@ class Service:
                 if self._signals > 1 or monotonic() > deadline:
                     self.supervisor.kill()
                     code = 1
+            self.supervisor.close()
         self._over.set()
         self.center.shutdown()
         return code

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,7 +47,7 @@ class WorkerProcess:
         self.name = name
         self._trust_s = trust_s
         self.started = monotonic()
-        self.ready = self.draining = self.condemned = False
+        self.ready = self.draining = self.disowned = self.condemned = False
         with ExitStack() as undo:
             self.page = Page.create()
             undo.callback(self.page.close)
@@ -75,9 +76,7 @@ class WorkerProcess:
             words = set(os.read(self._news, 4096).decode().split())
         except BlockingIOError:
             return set()
-        if "ready" in words:
-            self.ready = True
-            self.trust_from(monotonic())
+        self.ready = self.ready or "ready" in words
         return words
 
     def trust_from(self, sent: float) -> None:
@@ -87,14 +86,16 @@ class WorkerProcess:
 
     def has_ended(self) -> bool:
         """Whether it has; then what its Runs in threads have started ends too, while its number is still its own."""
-        if self.process.returncode is None and _exited(self.process.pid):
-            with suppress(OSError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+        if _exited(self.process.pid):
+            self.kill()
         return self.process.poll() is not None
 
     def kill(self) -> None:
+        """Not by ``Popen.kill``: that would bury one which has just ended, and its number with it."""
         self.condemned = True
-        self.process.kill()
+        if self.process.returncode is None:
+            with suppress(OSError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         if self.process.stdin is not None:
@@ -124,8 +125,8 @@ def _exited(pid: int) -> bool:
 class Supervisor:
     """Keeps ``count`` workers running. ``plan_of(name)`` is the text each process is built from; ``on_death`` rescues Runs at once.
 
-    ``beat`` is for a thread of its own: a store that is slow to answer keeps nobody from watching. All else is for the thread that
-    lives as long as the workers shall: they die with it.
+    ``beat`` is for a thread of its own, and deaths are reported in another: a store that is slow to answer keeps nobody from watching.
+    All else is for the thread that lives as long as the workers shall: they die with it.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class Supervisor:
         self._made = 0
         self._quick_deaths = 0
         self._spawn_at = 0.0
+        self._reports = ThreadPoolExecutor(1, "report")
         self.workers: dict[str, WorkerProcess] = {}
 
     def scale(self, count: int) -> None:
@@ -175,15 +177,19 @@ class Supervisor:
         for worker in self.workers.values():
             worker.kill()
 
+    def close(self) -> None:
+        """All have ended; the last death is reported."""
+        self._reports.shutdown()
+
     def wait(self, seconds: float) -> None:
         """Sleep until a worker dies or the time is over."""
-        with selectors.DefaultSelector() as selector:
-            fds = [os.pidfd_open(w.process.pid) for w in self.workers.values() if w.process.returncode is None] if _PIDFD else []
-            for fd in fds:
+        with ExitStack() as opened:
+            selector = opened.enter_context(selectors.DefaultSelector())
+            for worker in self.workers.values() if _PIDFD else ():
+                fd = os.pidfd_open(worker.process.pid)
+                opened.callback(os.close, fd)
                 selector.register(fd, selectors.EVENT_READ)
             selector.select(seconds)
-            for fd in fds:
-                os.close(fd)
 
     def _match_count(self) -> None:
         working = [worker for worker in self.workers.values() if not worker.draining]
@@ -212,10 +218,9 @@ class Supervisor:
         worker.tell("retire")
 
     def _bury(self, worker: WorkerProcess) -> None:
-        """A worker has ended: its Runs are decided now, not when its lease runs out."""
-        worker.hear()
-        worker.close()
+        """A worker has ended."""
         del self.workers[worker.name]
+        worker.close()
         code = worker.process.returncode
         if code and not worker.draining:
             cause = signal_name(-code) if code < 0 else f"exit code {code}"
@@ -224,11 +229,15 @@ class Supervisor:
         self._quick_deaths = self._quick_deaths + 1 if quick else 0
         if self._quick_deaths > 2:  # something is wrong with all of them: do not burn the machine on restarts
             self._spawn_at = monotonic() + min(30.0, 0.5 * 2 ** (self._quick_deaths - 3))
+        self._reports.submit(self._report, worker.name)
+
+    def _report(self, name: str) -> None:
+        """Its Runs are decided now, not when its lease runs out."""
         try:
-            self._queue.abandon(worker.name)
-            self._on_death(worker.name)
+            self._queue.abandon(name)
+            self._on_death(name)
         except Exception as error:
-            log.warning("worker %s could not be reported dead (%s); its lease will tell", worker.name, error)
+            log.warning("worker %s could not be reported dead (%s); its lease will tell", name, error)
 
     def beat(self) -> float:
         """Renew the leases; seconds to the next time. Trust counts from when the question was sent."""
@@ -242,9 +251,8 @@ class Supervisor:
             if answers[worker.name]:
                 with suppress(ValueError):  # it was buried meanwhile, its page closed
                     worker.trust_from(sent)
-            elif not worker.condemned:
-                log.error("worker %s was declared dead by others; it is replaced", worker.name)
-                worker.kill()
+            else:
+                worker.disowned = True
         return self._leases.beat_ms / 1000
 
     def _watch(self, worker: WorkerProcess) -> None:
@@ -253,7 +261,9 @@ class Supervisor:
             return
         now = monotonic()
         tick, deadline = worker.page.read()
-        if now > worker.trusted_until:
+        if worker.disowned:
+            log.error("worker %s was declared dead by others; it is replaced", worker.name)
+        elif now > worker.trusted_until:
             log.error("no contact with the store for a lease: worker %s is stopped, its Runs will run elsewhere", worker.name)
         elif now - max(tick, worker.started) > STALLED_S:
             log.error("worker %s has not ticked for %d s: stalled", worker.name, STALLED_S)

@@ -36,7 +36,7 @@ class Broken:
 @pytest.fixture(autouse=True)
 def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)
@@ -121,6 +121,25 @@ def test_the_first_signal_waits_the_second_does_not(desk: Any) -> None:
 
     assert serve(desk, center, body) == 1
     assert [run.reason for run in desk.center(TASKS).queue.find(task="hold")] == ["lost"]
+
+
+def test_a_round_that_fails_does_not_end_it(desk: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    center = desk.center(TASKS)
+
+    def body(service: Any) -> None:
+        desk.until(lambda: service.workers)
+        step = service.supervisor.step
+
+        def stumble() -> float:
+            monkeypatch.setattr(service.supervisor, "step", step)
+            raise OSError("too many open files")
+
+        monkeypatch.setattr(service.supervisor, "step", stumble)
+        desk.until(lambda: "the supervisor stumbled; it goes on" in caplog.text)
+        assert center.wait(center.submit("simple", {"x": 1})).result == 1
+        stop()
+
+    assert serve(desk, center, body) == 0
 
 
 def test_ctrl_c_does_not_wait_for_ever(desk: Any) -> None:

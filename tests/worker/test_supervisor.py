@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -154,6 +155,7 @@ class Watch:
         self._over.set()
         self.supervisor.kill()
         self.until(lambda: not self.supervisor.workers)
+        self.supervisor.close()
         for client in self.clients:
             client.close()
 
@@ -328,7 +330,7 @@ def test_a_worker_that_nobody_watches_ends_with_its_trust(watches: Any, monkeypa
 def test_the_last_word_about_a_worker_is_said_once(watch: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     [worker] = watch.up()
     os.kill(worker.process.pid, signal.SIGSTOP)
-    monkeypatch.setattr(worker.process, "kill", lambda: None)  # as one in an uninterruptible wait
+    monkeypatch.setattr(module.os, "killpg", lambda *_: None)  # as one in an uninterruptible wait
     monkeypatch.setattr(module, "monotonic", lambda: monotonic() + module.STALLED_S)
     for _ in range(5):
         watch.supervisor._watch(worker)
@@ -364,13 +366,72 @@ def test_a_worker_that_cannot_be_started_is_tried_again(
     watch.up()
 
 
+def test_one_that_does_not_read_its_plan_holds_up_nobody(watch: Any, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    deaf = folder / "deaf"
+    deaf.write_text("#!/bin/sh\nexec sleep 60\n")
+    deaf.chmod(0o755)
+    monkeypatch.setattr(module.sys, "executable", str(deaf))
+    watch.supervisor._plan_of = lambda _: "x" * 1_000_000
+    watch.supervisor.scale(1)
+    watch.supervisor.step()
+    assert list(watch.supervisor.workers) == ["inst.1"]
+
+
+def test_a_store_that_does_not_answer_keeps_nobody_from_watching(server: Any, folder: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with tempfile.TemporaryDirectory(prefix="sc") as place:  # a short path, for unix sockets end at 107 bytes
+        own = type(server)(Path(place))
+        own.start()
+        watch = Watch(own.url, folder)
+        [worker] = watch.up()
+        own.process.send_signal(signal.SIGSTOP)
+        worker.kill()
+        while "inst.2" not in watch.supervisor.workers:
+            watch.supervisor.wait(watch.supervisor.step())
+        assert "could not be reported dead" not in caplog.text  # it still asks
+        own.process.send_signal(signal.SIGCONT)
+        watch.close()
+        own.kill()
+
+
+def test_a_wait_that_fails_leaves_no_descriptors(watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = (worker.process.pid for worker in watch.up(2))
+    descriptors, pidfd_open = psutil.Process().num_fds(), os.pidfd_open
+
+    def short(pid: int) -> int:
+        if pid == first:
+            return pidfd_open(pid)
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "pidfd_open", short)
+        with pytest.raises(OSError, match="too many open files"):
+            watch.supervisor.wait(0)
+    assert psutil.Process().num_fds() == descriptors
+
+
+def test_trust_is_what_the_store_has_said(watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a worker is ready tells nothing of when it entered service: who hears it may have slept meanwhile."""
+
+    def away(*_: Any) -> None:
+        raise ConnectionError("away")
+
+    monkeypatch.setattr(watch.supervisor._queue, "beat", away)
+    [worker] = watch.up()
+    assert worker.page.trusted_until() == 0
+    monkeypatch.undo()
+    watch.supervisor.beat()
+    assert worker.page.trusted_until() > worker.started
+
+
 def test_what_a_thread_has_started_ends_with_its_worker(watch: Any) -> None:
     [worker] = watch.up()
     note = Path(watch.go + ".pid")
     watch.submit("sleeper", note=str(note))
     watch.until(lambda: note.exists() and note.read_text())
     sleeper = psutil.Process(int(note.read_text()))
-    worker.process.kill()
+    os.kill(worker.process.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, worker.process.pid, os.WEXITED | os.WNOWAIT)
+    worker.kill()  # as one that is condemned just when it ends
     watch.until(lambda: "inst.2" in watch.supervisor.workers)
     assert psutil.wait_procs([sleeper], timeout=2)[1] == []
 
@@ -424,8 +485,7 @@ def test_the_death_of_a_worker_may_be_reported_later(watch: Any, monkeypatch: py
 
     monkeypatch.setattr(watch.supervisor._queue, "abandon", away)
     worker.kill()
-    watch.until(lambda: worker.name not in watch.supervisor.workers)
-    assert "could not be reported dead (away); its lease will tell" in caplog.text
+    watch.until(lambda: "could not be reported dead (away); its lease will tell" in caplog.text)
     monkeypatch.undo()
     watch.queue.abandon(worker.name)
     watch.until(lambda: watch.queue.get(run).losses == 1)
