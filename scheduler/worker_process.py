@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -36,7 +35,7 @@ TICK_S = 0.25
 KILL_S = 5.0  # after the grace: how long killed children may take to be gone
 STUCK_MOST = 3
 FULL = 0.7  # of the descriptors that this process may have: then tasks have leaked too many
-THREADS_MOST = 1000
+THREADS_MOST = 500  # besides those that its slots may have
 TURN_S = 3.0  # a turn without an answer is asked again, with its nonce
 AGAIN_S = 0.25  # between two tries to enter service while the store is away
 
@@ -131,15 +130,18 @@ class WorkerProcess:
     def _keep_house(self) -> None:
         while not self._over.wait(1.0):
             self._built.housekeeper.step()
-            with suppress(psutil.Error, OSError):
-                if self._is_worn_out():
-                    self._say("recycle")
+            if self._is_worn_out():
+                self._say("recycle")
 
     def _is_worn_out(self) -> bool:
         """Whether its Runs have left too much behind in this process."""
-        process, most_fds = psutil.Process(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        too_big = bool(self._max_memory) and process.memory_info().rss > self._max_memory
-        return too_big or threading.active_count() > THREADS_MOST or 0 < FULL * most_fds < process.num_fds()
+        most_fds, most_threads = resource.getrlimit(resource.RLIMIT_NOFILE)[0], self._built.worker.slots.limits.threads + THREADS_MOST
+        try:
+            process = psutil.Process()
+            too_big = bool(self._max_memory) and process.memory_info().rss > self._max_memory
+            return too_big or threading.active_count() > most_threads or 0 < FULL * most_fds < process.num_fds()
+        except (psutil.Error, OSError):  # it takes a descriptor to look
+            return True
 
     def _say(self, word: str) -> None:
         os.write(self._news_fd, word.encode() + b"\n")

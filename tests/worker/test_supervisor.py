@@ -31,7 +31,7 @@ from scheduler.worker.sweeper import Leases, Sweeper
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = """
-import ctypes, os, socket, subprocess, sys, time
+import ctypes, os, subprocess, sys, threading, time
 from pathlib import Path
 from scheduler import current_run, log_execution
 
@@ -64,6 +64,9 @@ def reads_and_ends():
 KEPT = []
 def leaks(count): KEPT.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(count))
 
+def leaves_threads(count):
+    for _ in range(count): threading.Thread(target=threading.Event().wait, daemon=True).start()
+
 def family(note):
     child = subprocess.Popen(["sleep", "60"], start_new_session=True)
     Path(note).write_text(f"{os.getpid()} {child.pid}")
@@ -77,7 +80,7 @@ def deaf(): ctypes.CDLL(None).usleep(6_000_000)
 TASKS = {
     **{
         name: Task(name=name, target=f"crew_tasks:{name}")
-        for name in ("pid", "hold", "hold_the_interpreter", "die_of", "sleeper", "reads_and_ends", "leaks")
+        for name in ("pid", "hold", "hold_the_interpreter", "die_of", "sleeper", "reads_and_ends", "leaks", "leaves_threads")
     },
     "logged": Task(name="logged", target="crew_tasks:logged", log_runs=True),
     "c_nap": Task(name="c_nap", target="crew_tasks:c_nap", timeout_ms=300, max_attempts=2),
@@ -447,10 +450,17 @@ def test_tasks_have_no_part_in_what_the_supervisor_says(watch: Any) -> None:
     assert (worker.process.returncode, watch.queue.get(run).state, watch.queue.get(run).reason) == (0, "pending", "shutdown")
 
 
-def test_a_worker_full_of_what_tasks_left_is_replaced(watch: Any) -> None:
+MOST = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+@pytest.mark.parametrize(
+    ("task", "count", "state"),
+    [("leaks", MOST * 3 // 4, "succeeded"), ("leaks", MOST, "failed"), ("leaves_threads", 510, "succeeded")],
+    ids=["most-descriptors", "all-descriptors", "threads"],
+)
+def test_a_worker_full_of_what_tasks_left_is_replaced(watch: Any, task: str, count: int, state: str) -> None:
     watch.up()
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    assert watch.end(watch.submit("leaks", count=int(most * 0.75))).state == "succeeded"
+    assert watch.end(watch.submit(task, count=count)).state == state
     watch.until(lambda: list(watch.supervisor.workers) == ["inst.2"])
 
 
