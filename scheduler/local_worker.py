@@ -43,6 +43,7 @@ class LocalWorker:
             self._client("beats", leases.lease_ms / 5000),
         )
         self._trusted_until = float("inf")
+        self._stuck = 0
         self._built = self._build()
 
     @property
@@ -106,14 +107,21 @@ class LocalWorker:
         while not self._stop.is_set():
             worker = self._built.worker
             worker.tick()
-            if monotonic() > self._trusted_until and worker.held():
+            if monotonic() > self._trusted_until and worker.slots.held():
                 worker.abort(Outcome(Kind.LOST))  # it will run elsewhere
+            self._tell_stuck(worker.slots.stuck)
             if worker.fenced and not worker.draining:
                 self._replace()
             if worker.busy.is_set():
                 self._stop.wait(PATIENCE_S)
             else:
                 worker.busy.wait(TICK_S)
+
+    def _tell_stuck(self, count: int) -> None:
+        """A program cannot be replaced as a worker process is: what its Runs hold, its Runs must give back."""
+        if count > self._stuck:
+            log.warning("%d Runs were given up and have not come back; each keeps a thread (a process could be ended)", count)
+        self._stuck = count
 
     def _replace(self) -> None:
         log.warning("worker %s lost its lease; another takes its place", self._built.worker.name)

@@ -51,15 +51,20 @@ class Slots:
 
     def __init__(self, limits: Limits, means: Means, on_end: Callable[[Attempt, Outcome], None]) -> None:
         self.limits = limits
-        self.stuck = 0  # threads that were given up and have not come back, and loops that were blocked
         self._means = means
         self._on_end = on_end
         # Attempts, not Runs: the code of one that was given up may come to its end while the next is at work.
         self._threads: set[Attempt] = set()
         self._processes: set[Attempt] = set()
         self._asyncio: set[Attempt] = set()
+        self._stuck: set[Attempt] = set()  # given up in a thread or in a loop that does not turn, and not come back yet
 
     # ── Starting ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def stuck(self) -> int:
+        """How many were given up and have not come back: each still has its thread, or a loop that something blocks."""
+        return len(self._stuck)
 
     def free(self) -> Free:
         threads, processes, coroutines = self.limits
@@ -107,7 +112,7 @@ class Slots:
         if known:
             self._end(attempt, outcome)
         else:
-            self.stuck -= 1
+            self._stuck.discard(attempt)
 
     def hand_back(self, attempt: Attempt) -> None:
         """It was prepared, and will not start."""
@@ -142,6 +147,8 @@ class Slots:
     def _ended(self, table: set[Attempt], attempt: Attempt, outcome: Outcome) -> None:
         if _took_out(table, attempt):
             self._end(attempt, pipeline.final(attempt, outcome))
+        else:
+            self._stuck.discard(attempt)
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         if attempt.entered:
@@ -172,7 +179,7 @@ class Slots:
             attempt.tell(timed_out(attempt.task.name, attempt.task.timeout_ms or 0))
         elif attempt.why is not None and attempt.handle is not None and now - attempt.told_at > DEAF_S:
             attempt.handle.stop(attempt.why)
-            self.stuck += 1
+            self._stuck.add(attempt)
             self._ended(self._asyncio, attempt, attempt.why)
 
     def nearest_deadline(self) -> float:
@@ -205,10 +212,12 @@ class Slots:
 
     def _give_up(self, attempt: Attempt, why: Outcome) -> None:
         """Settle a Run whose thread does not listen; its late result is discarded."""
+        self._stuck.add(attempt)  # before anybody sees it gone: it may come back at once
         if _took_out(self._threads, attempt):
-            self.stuck += 1
             interrupt(attempt.thread)  # a loop in Python can still be broken; a call into C cannot
             self._end(attempt, why)
+        else:
+            self._stuck.discard(attempt)
 
     def _all(self) -> list[Attempt]:
         return [*self._threads, *self._processes, *self._asyncio]

@@ -94,6 +94,28 @@ def test_without_contact_it_stops_what_runs_before_the_lease_ends(desk: Any, own
     assert (ended.state, ended.result, ended.attempt) == ("succeeded", "again", 1)
 
 
+DEAF = """
+import threading
+GO = threading.Event()
+
+def thread(): GO.wait(20)
+async def loop(): GO.wait(20)
+"""
+
+
+def test_runs_that_do_not_come_back_take_no_more_threads_than_there_are(desk: Any, caplog: pytest.LogCaptureFixture) -> None:
+    desk.plugin("deaf", DEAF)
+    deaf = {name: {"module": f"deaf:{name}", "trigger": "none", "timeout": 0.1} for name in ("thread", "loop")}
+    center = desk.started({**deaf, "simple": {"trigger": "none"}}, scheduler={"executors": {"default_threads": 2}})
+    slots = center.roles.worker._built.worker.slots
+    assert {center.wait(center.submit(name)).reason for name in deaf} == {"timed_out"}
+    assert (slots.stuck, slots.free().default) == (2, 0)
+    desk.until(lambda: "2 Runs were given up and have not come back" in caplog.text)
+    desk.module("deaf").GO.set()
+    desk.until(lambda: slots.stuck == 0)
+    assert center.wait(center.submit("simple", {"x": 1})).result == 1
+
+
 def test_shutdown_without_a_store(desk: Any, own_server: Any) -> None:
     desk.url = own_server.url
     center = desk.started()
