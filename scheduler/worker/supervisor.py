@@ -23,8 +23,7 @@ from scheduler.worker.sweeper import Leases
 
 log = logging.getLogger("scheduler.supervisor")
 
-STALLED_S = 60.0  # a worker that has not ticked for so long is killed
-START_S = 60.0  # a worker may need so long to come up
+STALLED_S = 60.0  # a worker that has not ticked for so long, or not come up, is killed
 OVERDUE_S = 0.6  # a deadline that the worker itself cannot enforce (its interpreter is blocked) is enforced from here
 BLOCKED_S = 0.5
 QUICK_DEATH_S = 5.0
@@ -42,10 +41,9 @@ class LeaseHolder(Protocol):
 class WorkerProcess:
     """One worker process: its pipes, its page, and until when its lease can be trusted."""
 
-    def __init__(self, name: str, plan: str, trust_s: float) -> None:
+    def __init__(self, name: str, plan: str) -> None:
         """OSError when it cannot be started."""
         self.name = name
-        self._trust_s = trust_s
         self.started = monotonic()
         self.ready = self.draining = self.disowned = self.condemned = False
         with ExitStack() as undo:
@@ -59,7 +57,7 @@ class WorkerProcess:
                 plan_file.seek(0)
                 self.process = _start(self.page.fd, news_end, plan_file.fileno())
             undo.pop_all()
-        self.trusted_until = self.started + START_S + trust_s  # its own trust begins when it enrolls
+        self.trusted_until = 0.0  # nothing is known yet; its own trust begins when it enrolls
 
     def tell(self, line: str) -> None:
         """Send one line: ``drain <seconds>`` or ``retire``."""
@@ -78,11 +76,6 @@ class WorkerProcess:
             return set()
         self.ready = self.ready or "ready" in words
         return words
-
-    def trust_from(self, sent: float) -> None:
-        """Its lease was renewed by a call sent at ``sent``; our trust, and its own, ends before the lease does."""
-        self.trusted_until = sent + self._trust_s
-        self.page.write_trust(self.trusted_until)
 
     def has_ended(self) -> bool:
         """Whether it has; then what its Runs in threads have started ends too, while its number is still its own."""
@@ -203,7 +196,7 @@ class Supervisor:
         self._made += 1
         name = f"{self._instance}.{self._made}"
         try:
-            self.workers[name] = WorkerProcess(name, self._plan_of(name), self._leases.trust_s)
+            self.workers[name] = WorkerProcess(name, self._plan_of(name))
         except OSError as error:
             log.error("a worker cannot be started, tried again in %d s: %s", AGAIN_S, error)  # noqa: TRY400  # the message has it all
             self._spawn_at = monotonic() + AGAIN_S
@@ -240,30 +233,30 @@ class Supervisor:
             log.warning("worker %s could not be reported dead (%s); its lease will tell", name, error)
 
     def beat(self) -> float:
-        """Renew the leases; seconds to the next time. Trust counts from when the question was sent."""
+        """Renew the leases; seconds to the next time. Trust counts from when the question was sent, and ends before the lease does."""
         ready, sent = [worker for worker in list(self.workers.values()) if worker.ready], monotonic()
         try:
             answers = self._queue.beat([worker.name for worker in ready], self._leases.lease_ms)
+            for worker in ready:
+                if answers[worker.name]:
+                    worker.trusted_until = sent + self._leases.trust_s
+                else:
+                    worker.disowned = True
         except Exception as error:
             log.debug("beat: %s", error)
             return min(0.2, self._leases.beat_ms / 1000)
-        for worker in ready:
-            if answers[worker.name]:
-                with suppress(ValueError):  # it was buried meanwhile, its page closed
-                    worker.trust_from(sent)
-            else:
-                worker.disowned = True
         return self._leases.beat_ms / 1000
 
     def _watch(self, worker: WorkerProcess) -> None:
         """Kill what hangs, and what may no longer believe that its Runs are its own."""
         if worker.condemned:
             return
+        worker.page.write_trust(worker.trusted_until)
         now = monotonic()
         tick, deadline = worker.page.read()
         if worker.disowned:
             log.error("worker %s was declared dead by others; it is replaced", worker.name)
-        elif now > worker.trusted_until:
+        elif 0 < worker.trusted_until < now:
             log.error("no contact with the store for a lease: worker %s is stopped, its Runs will run elsewhere", worker.name)
         elif now - max(tick, worker.started) > STALLED_S:
             log.error("worker %s has not ticked for %d s: stalled", worker.name, STALLED_S)

@@ -6,6 +6,8 @@ from contextlib import suppress
 from random import Random
 from typing import Literal
 
+from scheduler.core.clock import sleep
+
 Mode = Literal["pass", "hole", "cut"]
 Pair = tuple[socket.socket, socket.socket]
 
@@ -15,10 +17,11 @@ class Proxy:
 
     ``mode`` ``hole``: bytes stay on their way until it is over, as in a network that drops packets; connections open, nothing is
     answered. ``cut``: connections break, new ones too. ``lose`` (0…1): the share of replies whose connection breaks instead.
+    ``delay_s``: how long each reply takes.
     """
 
     def __init__(self, upstream: str, seed: int = 1) -> None:
-        self.lose = 0.0
+        self.lose = self.delay_s = 0.0
         self.lost = 0
         self._upstream = upstream
         self._random = Random(seed)
@@ -96,6 +99,8 @@ class Proxy:
                 if replies and self.lose and self._random.random() < self.lose:
                     self.lost += 1
                     break
+                if replies and self.delay_s:
+                    sleep(self.delay_s)
                 target.sendall(data)
             self._open.wait()  # in a hole, the end of a connection is not seen either
         if pair not in self._dead or self._closed:

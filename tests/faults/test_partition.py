@@ -118,6 +118,19 @@ def test_sleeping_supervisor(clusters: Callable[..., Cluster], figures: Callable
     figures(f"overlap ≤ {overlap} ms")
 
 
+def test_slow_store(clusters: Callable[..., Cluster], figures: Callable[[str], None]) -> None:
+    """A store that takes 0.6 s for each answer costs no worker its lease."""
+    cluster = clusters(TASKS, scheduler=SLOTS, worker={"lease": 6})
+    proxy = cluster.proxy()
+    cluster.instance("a", redis={"url": proxy.url}).start()
+    runs = [cluster.center.submit("thread", {"seconds": 10})]
+    until(lambda: begun(cluster), 15, "it has begun")
+    proxy.delay_s = 0.6
+    [run] = cluster.await_end(runs, 30)
+    assert (run.state, run.claims, run.losses) == ("succeeded", 1, 0)
+    figures("a Run of 10 s, claimed once")
+
+
 def test_vanished_server(clusters: Callable[..., Cluster], figures: Callable[[str], None]) -> None:
     """All connections go dead without a word (a failover behind one address): within 10 s all work on, as promptly as before."""
     cluster = clusters(TASKS, scheduler=SLOTS, worker={"lease": 15})

@@ -423,7 +423,20 @@ def test_trust_is_what_the_store_has_said(watch: Any, monkeypatch: pytest.Monkey
     assert worker.page.trusted_until() == 0
     monkeypatch.undo()
     watch.supervisor.beat()
+    watch.supervisor.step()
     assert worker.page.trusted_until() > worker.started
+
+
+def test_an_answer_about_a_worker_that_was_buried_meanwhile(watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    [worker] = watch.up()
+
+    def late(names: Any, _: Any) -> Any:
+        worker.kill()
+        watch.until(lambda: worker.name not in watch.supervisor.workers)
+        return dict.fromkeys(names, True)
+
+    monkeypatch.setattr(watch.supervisor._queue, "beat", late)
+    assert watch.supervisor.beat() == watch.leases.beat_ms / 1000
 
 
 def test_what_a_thread_has_started_ends_with_its_worker(watch: Any) -> None:
