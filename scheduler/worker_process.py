@@ -2,7 +2,8 @@
 
 Over stdin the supervisor says ``drain <seconds>``, or ``retire``: end with the last Run. End of file: it is gone, we go. The main thread
 is the ticker: it passes the baton on, watches deadlines, shows on the page that we are alive, and winds up the kernel's alarm, which
-ends this process when its lease can no longer be trusted, whoever sleeps then and whatever holds the interpreter.
+ends this process when its lease can no longer be trusted, whoever sleeps then and whatever holds the interpreter. The price: a Run that
+holds it for most of a lease, so that nobody winds the alarm up again, ends its worker too.
 """
 
 import json
