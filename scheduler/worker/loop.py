@@ -183,18 +183,21 @@ class Worker:
         try:
             self._wake.arm(WAIT_S)
             line = self._wake.fileno()
-            ready = select.select([line, self._ear.fileno()], [], [], WAIT_S + 1)[0]
-            if line in ready and self._wake.read() == "cancel":
+            if line in self._listen(WAIT_S + 1, line) and self._wake.read() == "cancel":
                 self.cancel(self._queue.cancels(self.name)[0])
         except Exception as error:
             self._outage(error)
-            return
-        if self._ear.fileno() in ready:
-            self._ear.recv(4096)
 
     def _outage(self, error: Exception) -> None:
         self._pace.store_is_away(error)
-        select.select([self._ear], [], [], self._pace.outage_delay_s())
+        self._listen(self._pace.outage_delay_s())
+
+    def _listen(self, seconds: float, *lines: int) -> list[int]:
+        """Sleep until we are poked or one of ``lines`` is ready; which are. A poke that stayed unread would let nobody sleep any more."""
+        ready = select.select([self._ear.fileno(), *lines], [], [], seconds)[0]
+        if self._ear.fileno() in ready:
+            self._ear.recv(4096)
+        return ready
 
     def _on_fenced(self) -> None:
         """The lease was lost: whatever we hold belongs to others now."""

@@ -1,5 +1,6 @@
 """What a worker holds: from the claim to the settlement, whatever lies in between, and no longer."""
 
+import select
 from typing import Any
 
 import pytest
@@ -7,7 +8,10 @@ import pytest
 from scheduler.core.run import Settlement
 from scheduler.core.states import State
 from scheduler.core.task import Task
+from scheduler.queue import WakeLine
+from scheduler.worker.loop import Worker
 from scheduler.worker.outbox import MOST_BYTES, Outbox
+from scheduler.worker.slots import Limits
 
 PLUGIN = r"""
 import asyncio, ctypes, threading
@@ -143,6 +147,17 @@ def test_much_is_told_in_several_turns_and_each_until_it_is_heard() -> None:
         outbox.over()
     assert told == [("1", ["r0", "r1"]), ("2", ["r2", "r3"]), ("3", ["r4"])]
     assert outbox.runs() == set()
+
+
+def test_a_poke_during_an_outage_is_heard_once(lab: Any) -> None:
+    built = lab.worker()
+    wake = WakeLine(lab.queue.client, lab.queue.wake_key("w2"))
+    worker = Worker("w2", lab.queue, wake, {}, Limits(), built.worker.slots._means)  # nobody conducts it
+    worker._poke()
+    worker._outage(ConnectionError("away"))
+    assert select.select([worker._ear], [], [], 0)[0] == []
+    for line in (worker._ear, worker._mouth, wake):
+        line.close()
 
 
 def test_text_that_is_none_mutes_nobody(lab: Any, plugin: Any) -> None:
