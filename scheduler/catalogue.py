@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from scheduler.core.clock import SystemClock
@@ -70,8 +70,7 @@ def _add(catalogue: Catalogue, entry: TaskEntry, found: Probe, settings: Setting
     task = entry.to_task(found.target, found.marks, found.version)
     if task.executor == "ray":
         raise PluginError(f"{entry.where('executor')}: executor ray comes with a later version; allowed are default, processpool, asyncio")
-    if found.kind == "async" and task.executor == "default":
-        task = _as_coroutine(task)
+    task = in_its_slot(task, found)
     catalogue.tasks[entry.name] = task
     catalogue.warnings += [f"{entry.name}: {warning}" for warning in (*found.warnings, *soft_limits(task))]
     if schedule is not None:
@@ -93,8 +92,9 @@ def _misfits(entry: TaskEntry, found: Probe, *, scheduled: bool) -> Iterator[str
             yield f"{entry.where('concurrency_key')}: a fire has no parameter {name!r}: give it under params"
 
 
-def _as_coroutine(task: Task) -> Task:
-    return Task.from_dict({**task.to_dict(), "executor": "asyncio"})
+def in_its_slot(task: Task, found: Probe) -> Task:
+    """An ``async def`` for which no executor was chosen is a coroutine."""
+    return replace(task, executor="asyncio") if found.kind == "async" and task.executor == "default" else task
 
 
 def _check_trigger(catalogue: Catalogue, entry: TaskEntry, schedule: Schedule) -> None:

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from scheduler.catalogue import trigger_of
+from scheduler.catalogue import in_its_slot, trigger_of
 from scheduler.core.errors import ParamsError, PluginError
 from scheduler.core.ids import NAME
 from scheduler.core.nearest import did_you_mean
@@ -65,8 +64,7 @@ class Jobs:
             raise ParamsError(f"job {name}: {'; '.join(wrong)}")
         schedule = schedule_of(name, config, self._center.settings.scheduler, source="api")
         trigger_of(schedule)
-        task = task_of(name, config, found.target, found.marks)
-        self._center.learn(replace(task, executor="asyncio") if found.kind == "async" and task.executor == "default" else task)
+        self._center.learn(in_its_slot(task_of(name, config, found.target, found.marks), found))
         self._center.book.save_schedules([schedule])
         return self.get(name)
 

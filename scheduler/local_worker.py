@@ -40,7 +40,7 @@ class LocalWorker:
         self._queue, self._chores, self._beats = (
             self._client("worker", TURN_S),
             self._client("chores", 5.0),
-            self._client("beats", leases.lease_ms / 5000),
+            self._client("beats", leases.patience_s),
         )
         self._trusted_until = float("inf")
         self._stuck = 0

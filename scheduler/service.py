@@ -116,8 +116,7 @@ class Service:
 
     def _supervisor(self) -> Supervisor:
         roles = self.center.roles
-        # As patient with a slow store as three tries in a lease allow.
-        queue = roles.queue_for("supervisor", socket_timeout_s=min(5.0, roles.leases.lease_ms / 5000))
+        queue = roles.queue_for("supervisor", socket_timeout_s=roles.leases.patience_s)
         plan = plan_for(self.center, "", roles.leases)
         return Supervisor(self.center.instance, lambda name: _line(replace(plan, name=name)), queue, roles.sweeper.rescue, roles.leases)
 

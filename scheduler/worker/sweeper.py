@@ -29,6 +29,11 @@ class Leases(NamedTuple):
     beat_ms: int = 5_000
 
     @property
+    def patience_s(self) -> float:
+        """How long a beat may wait for its answer: as a slow store needs, while three tries fit into a lease."""
+        return min(5.0, self.lease_ms / 5000)
+
+    @property
     def trust_s(self) -> float:
         """How long a worker may believe in a renewal, from when it was sent: a second (of a short lease a third) less than it holds."""
         return self.lease_ms / 1000 - min(1.0, self.lease_ms / 3000)
